@@ -1,0 +1,47 @@
+"""How the server's own log lines look: JSON objects, or coloured text on a terminal."""
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+
+_SHARED: tuple[Any, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+)
+
+
+def configure_logs(*, debug: bool = False, stream: TextIO | None = None) -> None:
+    """Send structlog and the standard library's loggers to one place: stdout, a line each.
+
+    Libraries speak from WARNING on, our own loggers from INFO; ``debug`` lowers both.
+    """
+    out = stream or sys.stdout
+    renderer: Any = structlog.processors.JSONRenderer()
+    traces: tuple[Any, ...] = (structlog.processors.dict_tracebacks,)
+    if out.isatty():
+        renderer, traces = structlog.dev.ConsoleRenderer(timestamp_key="ts"), ()
+    structlog.configure(
+        processors=[*_SHARED, *traces, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.DEBUG if debug else logging.INFO
+        ),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    sink = logging.StreamHandler(out)
+    sink.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *traces,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(
+        handlers=[sink], level=logging.INFO if debug else logging.WARNING, force=True
+    )
