@@ -1,5 +1,6 @@
 """``agent-server config``: the settings in force, checked, and their JSON Schema."""
 
+import re
 from typing import Any, Final
 
 import typer
@@ -12,6 +13,8 @@ from agent_server.config import Settings
 app = typer.Typer(no_args_is_help=True)
 
 MASK: Final = "********"
+CREDENTIALS: Final = re.compile(r"//[^/@]*@")
+"""The user and password of a URL."""
 
 
 @app.command()
@@ -51,8 +54,11 @@ def schema() -> None:
 
 def _effective(settings: Settings) -> dict[str, Any]:
     key = settings.anthropic_api_key
+    dumped = settings.model_dump(mode="json")
+    if dumped["model"]["base_url"]:
+        dumped["model"]["base_url"] = CREDENTIALS.sub(f"//{MASK}@", dumped["model"]["base_url"])
     return {
-        **settings.model_dump(mode="json"),
+        **dumped,
         "effective": {
             "config_file": str(settings.config_file) if settings.config_file else None,
             "provider": settings.provider,

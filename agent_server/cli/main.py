@@ -11,9 +11,10 @@ from typing import Annotated, ClassVar, NoReturn
 import typer
 
 from agent_server.cli.lazy import Invocation, LazyCommand, LazyGroup
-from agent_server.errors import AgentServerError
+from agent_server.errors import AgentServerError, Unavailable
 
 FAILURE = 1
+UNAVAILABLE = 69
 INTERRUPTED = 130
 
 
@@ -80,7 +81,8 @@ def _complain(error: Exception, invocation: Invocation) -> int:
         traceback.print_exception(error)
     cause = _ours(error)
     if cause is not None:
-        message, code = cause.message, cause.exit_code
+        message = cause.message
+        code = UNAVAILABLE if isinstance(cause, Unavailable) else cause.exit_code
     else:
         message, code = f"{type(error).__name__}: {error} (--debug shows where)", FAILURE
     print(f"agent-server: {' '.join(message.split())}", file=sys.stderr)

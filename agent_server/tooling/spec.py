@@ -46,12 +46,13 @@ class ToolSpec(BaseModel):
     module: str = Field(description="The module's name as the loader imported it")
     qualname: str = Field(description="The function's name within the module")
     file: str | None = Field(default=None, description="The file it was loaded from")
+    line: int | None = Field(default=None, description="The line of its declaration in that file")
     source_sha256: str = Field(default="", description="sha256 of the tool's source file, hex")
 
     @property
     def version(self) -> str:
         """A hash that changes when the schema, description, options or source change."""
-        fields = self.model_dump(exclude={"file", "module"})
+        fields = self.model_dump(exclude={"file", "line", "module"})
         return hashlib.sha256(to_json(fields)).hexdigest()[:16]
 
     def as_param(self) -> JsonObject:

@@ -1,0 +1,1 @@
+"""``agent-server db``: migrate, prove and back up the database."""

@@ -1,0 +1,59 @@
+"""The agent server as the benchmarks start it: over SQLite, or over the MemoryStore."""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import uvicorn
+
+from agent_server.config import load_settings
+from agent_server.http.app import create_app
+from agent_server.runtime import open_runtime
+from agent_server.store.memory import MemoryStore
+
+
+async def serve(storage: str, ready_file: Path) -> None:
+    """Serve on a free loopback port until told to stop."""
+    home = Path.cwd()
+    (home / "tools").mkdir(exist_ok=True)
+    flags = {
+        "storage": {"url": str(home / "bench.db")},
+        "tools": {"paths": [str(home / "tools")], "entry_points": False},
+        "sandbox": {"warm": 0},
+    }
+    settings = load_settings(flags=flags)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2048)
+    async with AsyncExitStack() as stack:
+        store = MemoryStore() if storage == "memory" else None
+        runtime = await stack.enter_async_context(open_runtime(settings, store=store))
+        config = uvicorn.Config(
+            create_app(runtime),
+            log_level="warning",
+            access_log=False,
+            http="httptools",
+            timeout_graceful_shutdown=2,
+        )
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        ready_file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def main() -> None:
+    """Read the arguments and serve."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("storage", choices=["sqlite", "memory"])
+    parser.add_argument("--ready-file", type=Path, required=True)
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvicorn.loops.uvloop.uvloop_loop_factory) as runner:
+        runner.run(serve(arguments.storage, arguments.ready_file))
+
+
+if __name__ == "__main__":
+    main()
