@@ -186,7 +186,11 @@ async def run_server(
     with (
         log,
         subprocess.Popen(
-            command, env={**os.environ, **environ}, stdout=log, stderr=log, cwd=cwd
+            command,
+            env={**os.environ, **environ},  # noqa: TID251 (a child process gets ours)
+            stdout=log,
+            stderr=log,
+            cwd=cwd,
         ) as process,
     ):
         try:

@@ -13,21 +13,23 @@ _SHARED: tuple[Any, ...] = (
 )
 
 
-def configure_logs(*, debug: bool = False, stream: TextIO | None = None) -> None:
+def configure_logs(
+    *, debug: bool = False, quiet: bool = False, stream: TextIO | None = None
+) -> None:
     """Send structlog and the standard library's loggers to one place: stdout, a line each.
 
-    Libraries speak from WARNING on, our own loggers from INFO; ``debug`` lowers both.
+    Libraries speak from WARNING on, our own loggers from INFO; ``debug`` lowers both, ``quiet``
+    leaves only warnings.
     """
     out = stream or sys.stdout
+    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
     renderer: Any = structlog.processors.JSONRenderer()
     traces: tuple[Any, ...] = (structlog.processors.dict_tracebacks,)
     if out.isatty():
         renderer, traces = structlog.dev.ConsoleRenderer(timestamp_key="ts"), ()
     structlog.configure(
         processors=[*_SHARED, *traces, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.DEBUG if debug else logging.INFO
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )

@@ -31,7 +31,6 @@ def read_settings(
     database: str | None = None,
     tools: list[Path] | None = None,
     server: Mapping[str, Any] | None = None,
-    dotenv: bool = False,
 ) -> Settings:
     """Read the settings, with the flags above everything else.
 
@@ -48,7 +47,7 @@ def read_settings(
         flags["storage"] = {"url": _database_url(database)}
     if tools:
         flags["tools"] = {"paths": [str(path.absolute()) for path in tools]}
-    settings = load_settings(config, flags=flags, dotenv=dotenv)
+    settings = load_settings(config, flags=flags)
     _refuse_other_databases(settings.storage.url)
     return settings
 

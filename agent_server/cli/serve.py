@@ -17,6 +17,7 @@ import uvloop
 from fastapi import FastAPI
 
 from agent_server.cli.drain import STREAMS_END_S, DrainingServer
+from agent_server.cli.env_file import DotEnv
 from agent_server.cli.lazy import Invocation
 from agent_server.cli.listener import open_listener, require_loopback, url_of
 from agent_server.cli.logs import configure_logs
@@ -52,13 +53,12 @@ def serve(
     db: Database = None,
     tools: ToolPaths = None,
     ready_file: ReadyFile = None,
-    dotenv: Annotated[bool, typer.Option("--dotenv", hidden=True)] = False,
+    dotenv: DotEnv = False,
 ) -> None:
     """Start the server and keep it until SIGTERM or Ctrl-C; a second signal forces the end."""
     invocation = context.find_object(Invocation) or Invocation()
-    settings = read_settings(
-        config, database=db, tools=tools, server={"host": host, "port": port}, dotenv=dotenv
-    )
+    del dotenv
+    settings = read_settings(config, database=db, tools=tools, server={"host": host, "port": port})
     configure_logs(debug=invocation.debug)
     run_server(settings, ready_path=ready_file)
 

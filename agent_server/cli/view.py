@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic_core import to_json
 from rich.console import Console, Group
@@ -58,7 +58,7 @@ class RunView:
         self.ending: str | None = None
         """The type of the terminal event, once it was shown."""
 
-    def __enter__(self) -> "RunView":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc_info: object) -> None:

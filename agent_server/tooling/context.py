@@ -34,9 +34,7 @@ class ToolContext:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     report: Report = field(default=_discard, repr=False, compare=False)
 
-    def progress(
-        self, done: float, total: float | None = None, message: str | None = None
-    ) -> None:
+    def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Show how far the work is, such as ``progress(3, 10, "page 3")``.
 
         Raises:

@@ -23,8 +23,8 @@ from agent_server.tooling.text import abridge, did_you_mean, json_pointer
 __all__ = ["ArgumentError", "DeclarationError", "Parameters"]
 
 _NO_POSITION = {
-    inspect.Parameter.POSITIONAL_ONLY: "is positional-only: remove the '/', arguments come by name",
-    inspect.Parameter.VAR_POSITIONAL: "collects positional arguments: name each one, or take a list",
+    inspect.Parameter.POSITIONAL_ONLY: "is positional-only: remove the '/'",
+    inspect.Parameter.VAR_POSITIONAL: "is positional: name each one, or take a list",
 }
 
 
@@ -187,7 +187,7 @@ def _takes_none(annotation: Any) -> bool:
 def _field_of(
     name: str, annotation: Any, parameter: inspect.Parameter, description: str | None
 ) -> tuple[Any, FieldInfo]:
-    """Pair an annotation with a field; ``Annotated[…, Field(description=…)]`` beats the docstring."""
+    """Pair an annotation with a field; a description in ``Annotated`` beats the docstring's."""
     told: dict[str, Any] = {}
     if description and not FieldInfo.from_annotation(annotation).description:
         told["description"] = description
@@ -226,11 +226,13 @@ def _path_in(arguments: Any, loc: tuple[int | str, ...], kind: str) -> list[int 
     path: list[int | str] = []
     value = arguments
     for part in loc:
-        if isinstance(value, dict) and part in value:
+        found = part in value if isinstance(value, dict) else _has_index(value, part)
+        if found:
             value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        elif not (kind == "missing" and part == loc[-1]):
-            continue
-        path.append(part)
+        if found or (kind == "missing" and part == loc[-1]):
+            path.append(part)
     return path
+
+
+def _has_index(value: object, part: int | str) -> bool:
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)

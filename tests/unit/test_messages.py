@@ -1,3 +1,5 @@
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,7 +75,7 @@ def test_a_repaired_history_answers_every_call_exactly_once_and_stays_so(
     history: list[Message],
 ) -> None:
     repaired, _ = repair_history(history)
-    for message, following in zip(repaired, [*repaired[1:], None], strict=True):
+    for message, following in itertools.zip_longest(repaired, repaired[1:]):
         if message["role"] != "assistant":
             continue
         asked = [b["id"] for b in message["content"] if b["type"] == "tool_use"]

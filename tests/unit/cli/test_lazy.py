@@ -23,7 +23,11 @@ def test_help_names_every_command_and_loads_none_of_them() -> None:
         f"print([m for m in {HEAVY} if m in sys.modules])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script, "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     *shown, commands, heavy = done.stdout.splitlines()
     for name in ("init", "serve", "dev", "run", "runs", "tools", "db", "config", "doctor"):
@@ -69,8 +73,13 @@ def test_an_error_is_one_line_and_the_exit_code_of_its_class(
 
 
 def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        raise RuntimeError("odd")
-    except RuntimeError as error:
-        _complain(error, Invocation(debug=True))
-    assert "Traceback" in capsys.readouterr().err
+    with pytest.raises(RuntimeError) as raised:
+        _divide_by_nothing()
+    _complain(raised.value, Invocation(debug=True))
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed
+    assert "_divide_by_nothing" in printed
+
+
+def _divide_by_nothing() -> None:
+    raise RuntimeError("odd")

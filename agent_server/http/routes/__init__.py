@@ -1,0 +1,1 @@
+"""One module a resource. Thin: what a route needs to know lives below it."""

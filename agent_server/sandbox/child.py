@@ -1,0 +1,193 @@
+"""The child: one used-once process that serves one tool call and is gone.
+
+The sequence is fixed: descriptors, own process group, scratch folder, the bond with the zygote;
+then it parks, all dear work done, until its request comes; then secrets, confinement, the call.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from agent_server.sandbox.confine import confine, forbid_core_dumps, name_process
+from agent_server.sandbox.failures import describe
+from agent_server.sandbox.frames import encode_frame, receive_frame
+from agent_server.sandbox.protocol import (
+    DETAIL_CHARS,
+    ErrorFrame,
+    ProgressFrame,
+    Request,
+    ResultFrame,
+    frame_cap_bytes,
+)
+from agent_server.sandbox.thinning import Thinning
+from agent_server.sandbox.warden import adopt_orphans, die_with_parent
+from agent_server.tooling.context import ToolContext
+from agent_server.tooling.decorator import Tool
+from agent_server.tooling.invoke import Rendered, invoke, render_result
+
+CHANNEL: Final = 3
+"""The descriptor of the call's channel; 0 is empty, 1 and 2 are the output pipes."""
+
+Tools = Mapping[str, Tool[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a child is born with. The descriptors are the channel, stdout and stderr."""
+
+    descriptors: tuple[int, int, int]
+    scratch: Path
+    zygote: int
+    base_bytes: int
+    tools: Tools
+
+
+def live(birth: Birth) -> NoReturn:
+    """Be the child: set up, park, serve the one request, exit. Never returns to the zygote."""
+    try:
+        channel = _set_up(birth)
+        request: Request | None = receive_frame(channel)
+        if request is not None:
+            _serve(request, birth, channel)
+    except BaseException:  # noqa: BLE001 the process ends here: nobody else could tell
+        failed = ErrorFrame(
+            kind="sandbox_unavailable",
+            message="The tool's process could not be set up.",
+            retryable=True,
+            detail=traceback.format_exc()[-DETAIL_CHARS:],
+        )
+        with contextlib.suppress(OSError):  # the server has gone: it will not miss it
+            os.write(CHANNEL, encode_frame(failed))
+    finally:
+        os._exit(0)
+
+
+def _set_up(birth: Birth) -> socket.socket:
+    channel, stdout, stderr = birth.descriptors
+    # None of the three is below 3, and each is read before a later one takes its number.
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.dup2(channel, CHANNEL)
+    os.set_inheritable(CHANNEL, False)
+    os.closerange(CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
+    os.setsid()
+    birth.scratch.mkdir(mode=0o700)
+    os.chdir(birth.scratch)
+    os.umask(0o077)
+    scratch = str(birth.scratch)
+    os.environ.update(HOME=scratch, TMPDIR=scratch)  # noqa: TID251 the tool's environment, not ours
+    tempfile.tempdir = None
+    forbid_core_dumps()
+    _reseed()
+    # Last: orphans of the tool's processes come to it while it lives, and to the zygote after.
+    adopt_orphans()
+    die_with_parent(birth.zygote)
+    return socket.socket(fileno=CHANNEL)
+
+
+def _reseed() -> None:
+    """Give each child its own numbers: Python's generator does so by itself at a fork."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+def _serve(request: Request, birth: Birth, channel: socket.socket) -> None:
+    wire = _Wire(channel)
+    tool = birth.tools.get(request["tool"])
+    if tool is None or tool.spec.source_sha256 != request["source_sha256"]:
+        wire.send(_changed(request["tool"]))
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    name_process(f"tool:{tool.spec.name}")
+    os.environ.update(request["secrets"])  # noqa: TID251 the tool's environment, not ours
+    confine(request["limits"], base_bytes=birth.base_bytes)
+    wire.finish(_run(tool, request, wire), cap_bytes=request["limits"]["result_bytes"])
+
+
+def _changed(name: str) -> ErrorFrame:
+    message = f"The tool {name!r} was changed after the server started; restart the server."
+    return ErrorFrame(kind="not_found", message=message)
+
+
+def _run(tool: Tool[..., Any], request: Request, wire: "_Wire") -> ResultFrame | ErrorFrame:
+    context = ToolContext(
+        run_id=request["run_id"],
+        call_id=request["call_id"],
+        deadline=request["deadline"],
+        idempotency_key=request["idempotency_key"],
+        secrets=request["secrets"],
+        report=wire.report,
+    )
+    try:
+        value = invoke(tool, request["arguments"], context)
+        if inspect.isawaitable(value):
+            value = asyncio.run(_await(value))
+        result: Rendered | None
+        result = render_result(value, cap_bytes=request["limits"]["result_bytes"])
+    except MemoryError:
+        result = None  # said below, when the memory that the traceback holds is free again
+    except BaseException as error:  # noqa: BLE001 whatever ends the tool is the call's outcome
+        return describe(error)
+    if result is None:
+        memory_mb = request["limits"]["memory_mb"]
+        message = f"The tool used more than its {memory_mb} MiB of memory."
+        return ErrorFrame(kind="memory", message=message)
+    return ResultFrame(content=result.content, output=result.output, truncated=result.truncated)
+
+
+async def _await(value: Any) -> object:
+    return await value
+
+
+class _Wire:
+    """The child's side of the call's channel."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()  # a tool may report from threads of its own
+        self._thinning = Thinning()
+
+    def send(self, frame: ResultFrame | ErrorFrame | ProgressFrame) -> None:
+        self._send(encode_frame(frame))
+
+    def report(self, done: float, total: float | None, message: str | None) -> None:
+        if self._thinning.admits():
+            _flush()  # what was printed before it is shown before it
+            self.send(ProgressFrame(done=done, total=total, message=message))
+
+    def finish(self, frame: ResultFrame | ErrorFrame, *, cap_bytes: int) -> None:
+        data = encode_frame(frame)
+        if len(data) > frame_cap_bytes(cap_bytes):
+            data = encode_frame(too_large(cap_bytes))
+        _flush()
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        with self._lock:
+            self._channel.sendall(data)
+
+
+def too_large(cap_bytes: int) -> ErrorFrame:
+    """The failure of a result that cannot be cut to the cap."""
+    message = f"The tool's result is larger than {cap_bytes // 1024} KiB."
+    return ErrorFrame(kind="output", message=message)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # Closed, replaced or broken by the tool: its loss, but no reason to lose the result too.
+        with contextlib.suppress(Exception):
+            stream.flush()

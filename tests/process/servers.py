@@ -1,0 +1,135 @@
+"""Real ``agent-server`` processes for tests: started, waited for by what they print, and ended."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from pydantic_core import from_json
+
+START_S = 30
+STOP_S = 20
+
+TOOL = '''
+from agent_server import tool
+
+@tool(effects="none")
+def word_count(text: str) -> int:
+    """Count the words of a text.
+
+    Args:
+        text: The text to count in.
+    """
+    return len(text.split())
+'''
+
+SLOW_TOOL = '''
+import time
+from agent_server import tool
+
+@tool(effects="none", timeout_s=60)
+def wait_long(seconds: int = 30) -> str:
+    """Wait for a long time."""
+    print("waiting", flush=True)
+    time.sleep(seconds)
+    return "done"
+'''
+
+
+@dataclass(slots=True)
+class Served:
+    """A server that accepts. ``log`` holds the lines it printed until it was ready."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    def client(self) -> httpx2.AsyncClient:
+        """Make a client that no proxy stands between."""
+        return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=20)
+
+    async def end(self, signal_number: int = signal.SIGTERM) -> tuple[int, list[dict[str, Any]]]:
+        """Send a signal; return the exit code and what was logged meanwhile."""
+        self.process.send_signal(signal_number)
+        return await self.wait()
+
+    async def wait(self) -> tuple[int, list[dict[str, Any]]]:
+        """Return the exit code and the rest of the log, once the process has ended."""
+        async with asyncio.timeout(STOP_S):
+            stdout, _stderr = await self.process.communicate()
+            return await self.process.wait(), [from_json(line) for line in stdout.splitlines()]
+
+
+def make_folder(folder: Path, *, config: str = "", **tools: str) -> Path:
+    """Write a folder that a server can start in; ``tools`` are files by their stems."""
+    (folder / "tools").mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(config or "model: {provider: demo}\ndemo: {delay_ms: 0}\n")
+    for stem, source in (tools or {"word_count": TOOL}).items():
+        (folder / "tools" / f"{stem}.py").write_text(source)
+    return folder
+
+
+async def start(folder: Path, *arguments: str, command: str = "serve") -> Served:
+    """Start a server on any free port and return once it says that it is ready."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent_server", command, *arguments,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=(folder / "stderr.txt").open("ab"),
+    )  # fmt: skip
+    served = Served(process, "")
+    assert process.stdout is not None
+    async with asyncio.timeout(START_S):
+        while not served.url:
+            line = await process.stdout.readline()
+            assert line, (folder / "stderr.txt").read_text()
+            served.log.append(from_json(line))
+            if served.log[-1]["event"] == "server.ready":
+                served.url = served.log[-1]["url"]
+    return served
+
+
+@asynccontextmanager
+async def serving(folder: Path, *arguments: str) -> AsyncIterator[Served]:
+    """Start a server for the block; end it afterwards however the block went."""
+    served = await start(folder, "--port", "0", *arguments)
+    try:
+        yield served
+    finally:
+        if served.process.returncode is None:
+            served.process.kill()
+            await served.process.communicate()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command that ended by itself left."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+async def run(folder: Path, *arguments: str, timeout_s: float = 60) -> Done:
+    """Run one command to its end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent_server", *arguments,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(timeout_s):
+            stdout, stderr = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    return Done(process.returncode or 0, stdout.decode(), stderr.decode())
