@@ -2,9 +2,9 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -186,15 +186,18 @@ def _turn_policy(settings: Settings) -> TurnPolicy:
 
 def _sandbox_config(settings: Settings) -> SandboxConfig:
     sandbox = settings.sandbox
-    given = {"warm": sandbox.warm, "max_running": sandbox.max_running}
-    return SandboxConfig(
+    config = SandboxConfig(
         tool_paths=settings.tool_paths,
         entry_points=settings.tools.entry_points,
         queue_timeout_s=sandbox.queue_timeout_s,
         result_kb=sandbox.result_kb,
         scratch_mb=sandbox.scratch_mb,
-        **{name: value for name, value in given.items() if value is not None},
     )
+    if sandbox.warm is not None:
+        config = replace(config, warm=sandbox.warm)
+    if sandbox.max_running is not None:
+        config = replace(config, max_running=sandbox.max_running)
+    return config
 
 
 def _open_model(settings: Settings) -> Model:
@@ -202,13 +205,13 @@ def _open_model(settings: Settings) -> Model:
     if settings.provider == "demo":
         return DemoModel(delay_ms=settings.demo.delay_ms)
     module = importlib.import_module("agent_server.model.anthropic")
+    make: Callable[..., Model] = module.AnthropicModel
     key = settings.anthropic_api_key
-    model: Model = module.AnthropicModel(
+    return make(
         api_key=key.get_secret_value() if key else None,
         base_url=settings.model.base_url,
         connect_s=settings.model.connect_s,
     )
-    return model
 
 
 def _check_agents(agents: Mapping[str, Agent], registry: ToolRegistry) -> None:

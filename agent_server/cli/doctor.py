@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pydantic_core import to_json
 from agent_server.cli.listener import PortTakenError, open_listener
 from agent_server.cli.options import AsJson, ConfigFile, Database, read_settings
 from agent_server.config import Settings
-from agent_server.errors import AgentServerError
+from agent_server.errors import ConfigError
 from agent_server.store.lock import read_lock
 
 app = typer.Typer()
@@ -127,7 +126,7 @@ def _server(settings: Settings) -> Finding:
         open_listener(settings.server.host, settings.server.port).close()
     except PortTakenError as error:
         return Finding("server", "fail", error.message)
-    except (AgentServerError, socket.gaierror) as error:
-        return Finding("server", "fail", str(error))
+    except ConfigError as error:
+        return Finding("server", "fail", error.message)
     where = f"{settings.server.host} port {settings.server.port}"
     return Finding("server", "ok", f"not running; {where} is free")

@@ -3,12 +3,14 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import cast
 
 from agent_server.cli.source import Stored
 from agent_server.client import RunEvent
 from agent_server.messages import text_message
 from agent_server.runs import RunRequest
 from agent_server.runtime import Runtime
+from agent_server.wire.timing import Batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class Local(Stored):
 
     async def events(self, run_id: str, *, after: int = 0) -> AsyncGenerator[RunEvent, None]:
         """Yield a run's events, live ones too."""
-        async with aclosing(self.runtime.log.follow(run_id, after=after)) as batches:
+        batches = cast("Batches", self.runtime.log.follow(run_id, after=after))
+        async with aclosing(batches):
             async for batch in batches:
                 for event in batch:
                     yield RunEvent(event.seq, event.type, event.json)

@@ -21,7 +21,7 @@ from agent_server.config import Settings
 from agent_server.errors import NotFound
 from agent_server.messages import JsonObject
 from agent_server.store.lock import read_lock
-from agent_server.store.sql import open_sql_store
+from agent_server.store.sql_reads import open_sql_reads
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -179,5 +179,5 @@ async def open_reader(settings: Settings) -> AsyncIterator[RunReader]:
         return
     if not settings.database.is_file():
         raise NotFound(f"there is no database at {settings.database}", code="database_not_found")
-    async with open_sql_store(settings.database, read_only=True) as store:
+    async with open_sql_reads(settings.database) as store:
         yield Stored(store)

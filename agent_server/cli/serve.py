@@ -99,6 +99,8 @@ async def _serve(
                 on_ready=announce,
             )
             await server.serve(sockets=[listener])
+            # The runs have had their time: what is left is for the next start to resume.
+            await runtime.runs.drain(0)
         _logger.info("server.stopped")
 
 

@@ -6,7 +6,7 @@ token in its lock file; while none does, they read the database.
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from agent_server.client import AgentServerClient, RunEvent
 from agent_server.errors import Unavailable
@@ -14,6 +14,7 @@ from agent_server.http.schemas import RunRecord, RunSummary
 from agent_server.messages import JsonObject
 from agent_server.store import RunFilter, Store
 from agent_server.store.lock import LockInfo
+from agent_server.store.sql_reads import SqlReads
 
 TENANT: Final = "default"
 
@@ -21,7 +22,7 @@ TENANT: Final = "default"
 class RunReader(Protocol):
     """Reads what was recorded."""
 
-    async def list_runs(self, *, limit: int, **where: str | None) -> list[JsonObject]:
+    async def list_runs(self, *, limit: int, **where: Any) -> list[JsonObject]:
         """Return the newest runs that match, as the API's records."""
         ...
 
@@ -52,7 +53,7 @@ class Served:
 
     client: AgentServerClient
 
-    async def list_runs(self, *, limit: int, **where: str | None) -> list[JsonObject]:
+    async def list_runs(self, *, limit: int, **where: Any) -> list[JsonObject]:
         """Return the newest runs that match."""
         page = await self.client.list_runs(limit=limit, **where)
         runs: list[JsonObject] = page["data"]
@@ -81,9 +82,9 @@ class Served:
 class Stored:
     """The runs of a database that no server holds. Reads only."""
 
-    store: Store
+    store: Store | SqlReads
 
-    async def list_runs(self, *, limit: int, **where: str | None) -> list[JsonObject]:
+    async def list_runs(self, *, limit: int, **where: Any) -> list[JsonObject]:
         """Return the newest runs that match."""
         matching = RunFilter(**where)
         rows = await self.store.list_runs(TENANT, matching, limit=limit, before=None)

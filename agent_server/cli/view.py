@@ -152,11 +152,7 @@ class RunView:
         self._stop_spinners()
         self.ending = kind
         status = kind.removeprefix("run.")
-        why = {
-            "run.incomplete": lambda: event["reason"],
-            "run.failed": lambda: event["error"]["message"],
-            "run.cancelled": lambda: f"by {event['by']}",
-        }.get(kind, lambda: "")()
+        why = _reason(event)
         usage = event["usage"]
         facts = [
             f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out",
@@ -189,6 +185,18 @@ class RunView:
         if self._mid_line:
             self._console.print()
             self._mid_line = False
+
+
+def _reason(event: JsonObject) -> str:
+    """Why a run ended as it did, where its status does not say it."""
+    match event["type"]:
+        case "run.incomplete":
+            return str(event["reason"])
+        case "run.failed":
+            return str(event["error"]["message"])
+        case "run.cancelled":
+            return f"by {event['by']}"
+    return ""
 
 
 def _progress(event: JsonObject) -> str:

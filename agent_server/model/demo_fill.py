@@ -11,6 +11,7 @@ from agent_server.model.demo_strings import find_named, find_special, may_be_pro
 from agent_server.model.demo_words import (
     contains,
     is_any_in,
+    labelled_numbers,
     numbers,
     quoted,
     stem,
@@ -132,6 +133,10 @@ class _Filler:
     def _find_object(self, schema: JsonObject, place: Place) -> Any:
         if place.depth >= MAX_DEPTH or not place.required:
             return _NOTHING
+        if not schema.get("properties"):
+            pairs = labelled_numbers(self._said.text)
+            inner = self._schemas.resolve(schema.get("additionalProperties"))
+            return pairs if pairs and inner.get("type") in {"integer", "number"} else _NOTHING
         before = self._said.evidence
         value = self.fill_object(schema, depth=place.depth + 1)
         return value if self._said.evidence > before else _NOTHING
@@ -142,8 +147,8 @@ class _Filler:
         if found is None and prose and said.quotes:
             found = said.quotes.pop(0)
         if found is None:
-            found = find_named(place.name, said.text)
-        if found is None and prose and place.required:
+            found = find_named(schema, place.name, said.text)
+        if found is None and prose and place.required and not place.depth:
             found = object_of(said.text, said.known)
         if not found:
             return _NOTHING

@@ -34,9 +34,9 @@ class Schemas:
             rest = {k: v for k, v in schema.items() if k not in {"$ref", "anyOf", "oneOf", "allOf"}}
             schema = {**inner, **rest}
         kind = schema.get("type")
-        if isinstance(kind, list):
-            schema = {**schema, "type": next((k for k in kind if k != "null"), "null")}
-        return schema
+        if not isinstance(kind, list):
+            return dict(schema)
+        return {**schema, "type": next((k for k in kind if k != "null"), "null")}
 
     def _inner(self, schema: JsonObject) -> JsonObject | None:
         reference = schema.get("$ref")

@@ -17,6 +17,7 @@ _FORMATS: Final = {
     "uri": re.compile(r"https?://[^\s\"'<>]+"),
     "path": re.compile(r"(?<!\S)[~.]?/?[\w-]+(?:/[\w.-]+|\.[a-z]{2,4})+"),
 }
+_ADDRESSEE: Final = re.compile(r"\bto\s+\S{1,200}@\S{1,200}\s?")
 _OBJECT: Final = re.compile(
     r":\s+(?P<colon>.+)$|\b(?:of|in|for|about|saying|says|on|to|called|named)\s+(?P<rest>.+)$",
     re.IGNORECASE | re.DOTALL,
@@ -35,6 +36,8 @@ def find_special(schema: JsonObject, name: str, text: str) -> str | None:
         return known.title() if known else _capitalised(text)
     if form.startswith("date") or parts & {"date", "day"}:
         return next(iter(dates(text)), None)
+    if "@" in str(schema.get("pattern") or ""):
+        form = "email"
     for kind, pattern in _FORMATS.items():
         if form == kind or kind in parts or (kind == "uri" and parts & {"url", "link"}):
             match = pattern.search(text)
@@ -42,10 +45,11 @@ def find_special(schema: JsonObject, name: str, text: str) -> str | None:
     return None
 
 
-def find_named(name: str, text: str) -> str | None:
-    """Find ``<name> is <value>`` and the like."""
+def find_named(schema: JsonObject, name: str, text: str) -> str | None:
+    """Find ``<name> is <value>``; just ``<name> <value>`` where an identifier is asked for."""
     spoken = re.escape(name.replace("_", " "))
-    pattern = rf"\b{spoken}\s?(?:=|:|\bis\b|\bnamed\b|\bcalled\b)\s?([^\s,;.?]+)"
+    link = "?" if "pattern" in schema else ""
+    pattern = rf"\b{spoken}\s?(?:=|:|\bis\b|\bnamed\b|\bcalled\b){link}\s?([^\s,;.?]+)"
     match = re.search(pattern, text, re.IGNORECASE)
     return match[1] if match else None
 
@@ -60,7 +64,7 @@ def may_be_prose(schema: JsonObject, name: str) -> bool:
 
 def object_of(text: str, known: set[str]) -> str | None:
     """Return what a clause is about: what follows a colon or preposition, else its last words."""
-    clause = text.strip().rstrip("?!").strip()
+    clause = _ADDRESSEE.sub(" ", text).strip().rstrip("?!").strip()
     match = _OBJECT.search(clause)
     if match:
         return (match["colon"] or match["rest"]).strip() or None
@@ -72,7 +76,7 @@ def object_of(text: str, known: set[str]) -> str | None:
 
 def _capitalised(text: str) -> str | None:
     """Return a name after a preposition, such as ``in Port Louis``."""
-    match = re.search(r"\b(?:in|at|for|of|from|to)\s+((?:[A-Z][\w'-]*\s?)+)", text)
+    match = re.search(r"\b(?:in|at|for|of|from|to)\s((?:[A-Z][\w'-]*\s?)+)", text)
     return match[1].strip() if match else None
 
 
@@ -81,4 +85,4 @@ def _zone(text: str) -> str | None:
     if given:
         return given[0]
     known = city(text)
-    return ZONES[known] if known else None
+    return ZONES[known] if known else _capitalised(text)

@@ -86,7 +86,7 @@ _COUNTED: Final = """
 zero one two three four five six seven eight nine ten eleven twelve
 """
 _NUMERALS: Final = {word: number for number, word in enumerate(_COUNTED.split())}
-_N: Final = r"(\d[\d,.]{0,30})"
+_N: Final = r"(\d(?:[\d,.]{0,30}\d)?)"
 _AFTER: Final = r"(?<=[\d)])\s"
 _BEFORE: Final = r"\s(?=[\d(])"
 _SPOKEN: Final = tuple(
@@ -107,9 +107,11 @@ _SPOKEN: Final = tuple(
 )
 """How people say a calculation, and how Python writes it."""
 
-_TERM: Final = re.compile(r"[-(\d][-+*/%().\d\s]*[\d)]")
+_FUNCTION: Final = r"(?:abs|ceil|cos|exp|floor|ln|log10|round|sin|sqrt|tan)\("
+_TERM: Final = re.compile(rf"(?:[-(\d]|{_FUNCTION})(?:[-+*/%().\d\s]|{_FUNCTION})*[\d)]")
+_LABELLED: Final = re.compile(r"\b([^\W\d]\w{0,40})[\s:=]{1,3}(-?\d+(?:\.\d+)?)\b")
 _MAX_ARITHMETIC: Final = 500
-_OPERATOR: Final = re.compile(r"[\d)]\s*(?:\*\*|[-+*/%])\s*[-(\d]")
+_OPERATOR: Final = re.compile(rf"{_FUNCTION}|[\d)]\s*(?:\*\*|[-+*/%])\s*[-(\d]")
 
 
 def words(text: str) -> list[str]:
@@ -154,6 +156,12 @@ def numbers(text: str) -> list[tuple[float, str]]:
             after = _WORD.search(plain[match.end() :].lower())
             found.append((match.start(), float(_NUMERALS[match[0]]), after[0] if after else ""))
     return [(number, unit) for _, number, unit in sorted(found)]
+
+
+def labelled_numbers(text: str) -> dict[str, float | int]:
+    """Return what ``Mon 3, Tue: 5`` gives."""
+    found = {match[1]: float(match[2]) for match in _LABELLED.finditer(text)}
+    return {name: int(n) if n.is_integer() else n for name, n in found.items()}
 
 
 def dates(text: str) -> list[str]:

@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile  # noqa: F401 the same
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 from pydantic_core import to_json
 
@@ -65,10 +65,27 @@ def main(config_json: str, warden: int) -> NoReturn:
 
 
 def _prepare_streams() -> None:
-    """Set up the streams that every child inherits: what it prints is shown line by line."""
-    os.dup2(2, 1)  # what tool files print while they are imported goes to the server's stderr
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    """Set up the streams that every child inherits: what it prints is shown line by line.
+
+    They are made over a pipe, which cannot be sought in, as those of the children cannot. While
+    tool files are imported, what they print goes where the server's own errors go.
+    """
+    shown = os.dup(2)
+    reads, writes = os.pipe()
+    for number in (1, 2):
+        os.dup2(writes, number)
+    sys.stdout = sys.__stdout__ = _open_stream(1)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _open_stream(2)  # type: ignore[misc]
+    for number in (1, 2):
+        os.dup2(shown, number)
+    for descriptor in (shown, reads, writes):
+        os.close(descriptor)
+
+
+def _open_stream(number: int) -> TextIO:
+    return open(  # noqa: SIM115, PTH123 open as long as the process, on a descriptor
+        number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
 
 
 class _Nursery:

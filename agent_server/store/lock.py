@@ -115,8 +115,8 @@ def read_lock(location: str | Path) -> LockInfo | None:
 
 
 def lock_path(location: str | Path) -> Path:
-    """Return the lock file of a database."""
-    path = database_path(location)
+    """Return the lock file of a database, the same by whatever link it is reached."""
+    path = database_path(location).resolve()
     return path.with_name(f"{path.name}.lock")
 
 

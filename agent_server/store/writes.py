@@ -4,6 +4,7 @@ A write that refuses its request raises ``RequestError`` before it has changed a
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -61,7 +62,7 @@ def create_thread(tx: Transaction, thread: ThreadRow) -> None:
     )
     if taken:
         raise Conflict("A thread of this id exists.", code="thread_exists")
-    _insert_thread(tx, thread)
+    _insert(tx, "threads", thread_columns(thread))
 
 
 def create_run(tx: Transaction, run: NewRun, events: Sequence[PendingEvent]) -> Created:
@@ -74,19 +75,8 @@ def create_run(tx: Transaction, run: NewRun, events: Sequence[PendingEvent]) -> 
     status = RunStatus.RUNNING if run.claimed else RunStatus.QUEUED
     next_status(status, [pending.event.type for pending in events])
     if run.new_thread:
-        _insert_thread(
-            tx,
-            ThreadRow(
-                id=run.thread_id,
-                tenant=run.tenant,
-                external_id=None,
-                head_run_id=None,
-                metadata={},
-                created_at=run.created_at,
-                updated_at=run.created_at,
-            ),
-        )
-    _insert(tx, "runs", _run_columns(run, status, next_seq=len(events) + 1))
+        _insert(tx, "threads", thread_columns(new_thread(run)))
+    _insert(tx, "runs", run_columns(run, status, next_seq=len(events) + 1))
     if run.claimed:
         _note_epoch(tx, run.id, epoch=1, at=run.created_at, first_seq=1, reason="claim")
     tx.query(
@@ -136,7 +126,8 @@ def _check_thread(tx: Transaction, run: NewRun) -> None:
         raise Conflict("The thread has another new run.", code="thread_moved")
 
 
-def _run_columns(run: NewRun, status: RunStatus, *, next_seq: int) -> JsonObject:
+def run_columns(run: NewRun, status: RunStatus, *, next_seq: int) -> JsonObject:
+    """Return what the row of a new run begins with."""
     claims = 1 if run.claimed else 0
     same = (
         "id",
@@ -241,17 +232,22 @@ def probe(tx: Transaction) -> None:
     tx.query("UPDATE alembic_version SET version_num = version_num")
 
 
-def _insert_thread(tx: Transaction, thread: ThreadRow) -> None:
-    columns: JsonObject = {
-        "id": thread.id,
-        "tenant": thread.tenant,
-        "external_id": thread.external_id,
-        "head_run_id": thread.head_run_id,
-        "metadata": _json(thread.metadata),
-        "created_at": thread.created_at,
-        "updated_at": thread.updated_at,
-    }
-    _insert(tx, "threads", columns)
+def new_thread(run: NewRun) -> ThreadRow:
+    """Return the thread that a run brings along."""
+    return ThreadRow(
+        id=run.thread_id,
+        tenant=run.tenant,
+        external_id=None,
+        head_run_id=None,
+        metadata={},
+        created_at=run.created_at,
+        updated_at=run.created_at,
+    )
+
+
+def thread_columns(thread: ThreadRow) -> JsonObject:
+    """Return the row of a thread."""
+    return {**asdict(thread), "metadata": _json(thread.metadata)}
 
 
 def _note_epoch(

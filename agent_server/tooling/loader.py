@@ -16,8 +16,13 @@ from typing import Any, Final
 
 from agent_server.errors import ToolLoadError
 from agent_server.tooling.decorator import Tool
-from agent_server.tooling.importing import import_tool_file, is_tool_file_module, source_sha256
-from agent_server.tooling.importing import reporting_failures
+from agent_server.tooling.importing import (
+    forget_tool_files,
+    import_tool_file,
+    is_tool_file_module,
+    reporting_failures,
+    source_sha256,
+)
 from agent_server.tooling.spec import ToolSpec
 
 __all__ = ["ENTRY_POINT_GROUP", "load_tool", "load_tools"]
@@ -36,8 +41,11 @@ def load_tools(paths: Sequence[Path], *, entry_points: bool = True) -> list[AnyT
         ToolLoadError: a path is missing, a file cannot be imported, or two tools share a name.
     """
     tools: list[AnyTool] = []
-    for file in _files_of(paths):
-        tools += _tools_of_module(import_tool_file(file, fresh=True), file)
+    files = _files_of(paths)
+    for folder in {file.parent for file in files}:
+        forget_tool_files(folder)
+    for file in files:
+        tools += _tools_of_module(import_tool_file(file), file)
     if entry_points:
         for point in sorted(installed_entry_points(group=ENTRY_POINT_GROUP)):
             tools += _tools_of_entry_point(point)
@@ -54,8 +62,12 @@ def load_tool(spec: ToolSpec) -> AnyTool:
     place = spec.file or spec.module
     if is_tool_file_module(spec.module) and spec.file is not None:
         file = Path(spec.file)
-        module = import_tool_file(file, fresh=False, sha256=spec.source_sha256)
-        found = _tools_of_module(module, file)
+        if not file.is_file():
+            raise ToolLoadError(f"{place}: this tool file does not exist any more")
+        found = _tools_of_module(import_tool_file(file), file)
+        if any(tool.spec.source_sha256 != spec.source_sha256 for tool in found):
+            forget_tool_files(file.parent)
+            found = _tools_of_module(import_tool_file(file), file)
     else:
         with reporting_failures(place):
             module = importlib.import_module(spec.module)
