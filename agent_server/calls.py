@@ -9,6 +9,7 @@ from agent_server.errors import AgentServerError
 from agent_server.events import Emit, TerminalEvent, ToolResultCompleted, ToolResultFailed
 from agent_server.messages import INTERRUPTED, JsonObject, text_of
 from agent_server.run_state import RunState
+from agent_server.task_group import open_task_group
 from agent_server.transcript import tool_result_block
 
 Result = ToolResultCompleted | ToolResultFailed
@@ -94,12 +95,9 @@ class ToolCalls:
                         await self._dispatcher.execute(run, verdict.call, verdict.tool, emit)
                     )
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for verdict in batch:
-                    group.create_task(execute(verdict))
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        async with open_task_group() as group:
+            for verdict in batch:
+                group.create_task(execute(verdict))
         return results
 
 

@@ -91,7 +91,7 @@ class AgentLoop:
         messages, repairs = repair_history(run.transcript.messages)
         if repairs:
             await emit(HistoryRepaired(repairs=repairs))
-        run.transcript.messages = messages
+        run.transcript.messages = list(messages)  # the request keeps its own
         return ModelRequest(
             model=run.spec.model,
             max_tokens=run.budget.clamp_max_tokens(run.spec.max_tokens),

@@ -28,6 +28,7 @@ from agent_server.recovery import rebuild
 from agent_server.run_state import RunState
 from agent_server.status import RunStatus
 from agent_server.store import Claim, Created, RunRow, Store
+from agent_server.task_group import open_task_group
 
 __all__ = ["RunManager", "RunPolicy", "RunRequest", "open_run_manager"]
 
@@ -335,7 +336,7 @@ async def open_run_manager(
 
     On leaving, runs get ``drain_s`` seconds to end; the rest is resumed at the next start.
     """
-    async with asyncio.TaskGroup() as group:
+    async with open_task_group() as group:
         manager = make(group)
         try:
             yield manager

@@ -27,6 +27,7 @@ from agent_server.sandbox.inline import InlineSandbox
 from agent_server.sandbox.process import ProcessSandbox, SandboxConfig, open_process_sandbox
 from agent_server.store import Store
 from agent_server.store.sql import open_sql_store
+from agent_server.task_group import open_task_group
 from agent_server.tooling.registry import ToolRegistry
 from agent_server.turn import TurnPolicy, TurnRunner
 
@@ -114,7 +115,7 @@ async def open_runtime(
 @asynccontextmanager
 async def _serving(log: EventLog) -> AsyncIterator[None]:
     """Run the services for as long as the runtime is open."""
-    async with asyncio.TaskGroup() as group:
+    async with open_task_group() as group:
         task = group.create_task(log.serve(), name="log")
         try:
             yield

@@ -1,4 +1,4 @@
-"""Fixtures shared by every test. The pieces they are made of are in ``tests/interaction/harness``."""
+"""Fixtures shared by every test; what they are made of is in ``tests/interaction/harness``."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

@@ -126,6 +126,9 @@ class _Filler:
                 break
             values.append(value)
         if not values and items.get("type") == "string":
+            special = find_special(items, place.name, self._said.text)
+            if special or not may_be_prose(items, place.name):
+                return [special] if special else _NOTHING
             listed = object_of(self._said.text, self._said.known) or ""
             values = [part for part in re.split(r"\s*,\s*|\s+and\s+", listed) if part][:_MAX_ITEMS]
         return values if len(values) >= max(1, schema.get("minItems", 0)) else _NOTHING

@@ -36,7 +36,7 @@ def find_special(schema: JsonObject, name: str, text: str) -> str | None:
         return known.title() if known else _capitalised(text)
     if form.startswith("date") or parts & {"date", "day"}:
         return next(iter(dates(text)), None)
-    if "@" in str(schema.get("pattern") or ""):
+    if _is_address(schema):
         form = "email"
     for kind, pattern in _FORMATS.items():
         if form == kind or kind in parts or (kind == "uri" and parts & {"url", "link"}):
@@ -57,9 +57,13 @@ def find_named(schema: JsonObject, name: str, text: str) -> str | None:
 def may_be_prose(schema: JsonObject, name: str) -> bool:
     """Whether any words will do: no special form, or a name that asks for text."""
     parts = set(words(name))
-    if parts & (EXPRESSIONS | ZONE_NAMES) or schema.get("format"):
+    if parts & (EXPRESSIONS | ZONE_NAMES) or schema.get("format") or _is_address(schema):
         return False
     return bool(parts & _TEXT_NAMES) or not parts & (PLACE_NAMES | SAMPLES.keys())
+
+
+def _is_address(schema: JsonObject) -> bool:
+    return "@" in str(schema.get("pattern") or "")
 
 
 def object_of(text: str, known: set[str]) -> str | None:

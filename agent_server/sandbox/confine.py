@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import os
 import resource
 from pathlib import Path
 from typing import Final
@@ -39,7 +40,7 @@ def set_limits(limits: Limits, *, base_bytes: int) -> None:
     memory_bytes = base_bytes + limits["memory_mb"] * _MIB
     # The kernel counts all threads of the user, not ours alone; those of the whole machine bound
     # them. It does not hold root to it.
-    processes = _count_threads() + PROCESSES
+    processes = count_threads() + PROCESSES
     _lower(resource.RLIMIT_CPU, cpu_s, grace=1)  # SIGXCPU, and a second later SIGKILL
     _lower(resource.RLIMIT_AS, memory_bytes)
     _lower(resource.RLIMIT_FSIZE, file_bytes)
@@ -48,6 +49,16 @@ def set_limits(limits: Limits, *, base_bytes: int) -> None:
     _lower(resource.RLIMIT_MEMLOCK, 0)
     if hasattr(resource, "RLIMIT_MSGQUEUE"):  # Python 3.11 has it on some platforms only
         _lower(resource.RLIMIT_MSGQUEUE, 0)
+
+
+def count_threads() -> int:
+    """Count the threads of the whole machine."""
+    descriptor = os.open("/proc/loadavg", os.O_RDONLY)
+    try:
+        running_of_all = os.read(descriptor, 128).split()[3]
+    finally:
+        os.close(descriptor)
+    return int(running_of_all.partition(b"/")[2])
 
 
 def forbid_core_dumps() -> None:
@@ -73,8 +84,3 @@ def _lower(limit: int, value: int, *, grace: int = 0) -> None:
         value = min(value, inherited)
         grace = min(grace, inherited - value)
     resource.setrlimit(limit, (value, value + grace))
-
-
-def _count_threads() -> int:
-    running_of_all = Path("/proc/loadavg").read_bytes().split()[3]
-    return int(running_of_all.partition(b"/")[2])

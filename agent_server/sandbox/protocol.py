@@ -1,7 +1,7 @@
 """What is said in the frames and control messages between server, zygote and child."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypedDict
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
 
 from pydantic import (
     AfterValidator,
@@ -144,21 +144,21 @@ class ZygoteConfig(BaseModel):
     path: list[str]
 
 
-class Spawn(BaseModel):
+class Spawn(NamedTuple):
     """Server to zygote: fork a child. With it go its channel and its output pipes."""
 
-    id: int
+    number: int
     scratch: str
 
 
-class Report(BaseModel):
+class Report(NamedTuple):
     """Zygote to server: what became of a spawn.
 
     ``spawned`` comes with the child's pidfd; ``ended`` once it and all below it are gone.
     """
 
     op: Literal["spawned", "refused", "ended"]
-    id: int
+    number: int
     status: int = 0
     cpu_ms: int = 0
     peak_rss_kb: int = 0

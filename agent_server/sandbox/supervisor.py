@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from agent_server.errors import SandboxUnavailable, ToolLoadError
 from agent_server.sandbox import warden
@@ -89,7 +89,7 @@ class Zygote:
             child = Child(number, self._scratch_root / f"{self.pid}-{number}")
         except OSError as error:
             raise SandboxUnavailable(f"No process can be had: {error.strerror}.") from error
-        message = to_json(Spawn(id=number, scratch=str(child.scratch)))
+        message = to_json(Spawn(number, str(child.scratch)))
         try:
             socket.send_fds(self._control, [message], child.far_ends)
         except OSError as error:
@@ -139,10 +139,10 @@ class Zygote:
                 self._close_control()
                 self.kill()
                 return
-            self._hear(Report.model_validate_json(data), descriptors)
+            self._hear(Report(*from_json(data)), descriptors)
 
     def _hear(self, report: Report, descriptors: list[int]) -> None:
-        child = self._children[report.id]
+        child = self._children[report.number]
         if report.op == "spawned":
             if descriptors:
                 child.arrive(descriptors[0])
@@ -150,7 +150,7 @@ class Zygote:
                 log.error("sandbox.pidfd_lost")
                 self.kill()
             return
-        del self._children[report.id]
+        del self._children[report.number]
         if report.op == "refused":
             child.refused = report.error
             child.ended.set_result(None)

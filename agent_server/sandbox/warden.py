@@ -5,12 +5,12 @@ and then kills what the tool calls had started, so that no process is ever left 
 as a script, and so knows nothing of the package: the standard library is all it loads.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
-from collections.abc import Container, Iterator
-from pathlib import Path
+from collections.abc import Container
 from typing import Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -42,9 +42,11 @@ def die_with_parent(parent: int) -> None:
 def kill_descendants(*, spare: Container[int] = ()) -> None:
     """Kill and reap all children of this process, and all below them, except those in ``spare``.
 
-    The caller has adopted orphans: what a dead process leaves behind is found in the next round.
+    The caller has one thread and has adopted orphans: what a dead process leaves behind is found
+    in the next round.
     """
-    while doomed := [pid for pid in _children_of(os.getpid()) if pid not in spare]:
+    own = f"/proc/self/task/{os.getpid()}/children"
+    while doomed := [pid for pid in _read_pids(own) if pid not in spare]:
         for pid in _with_descendants(doomed):
             _kill(pid)
         for pid in doomed:
@@ -54,31 +56,29 @@ def kill_descendants(*, spare: Container[int] = ()) -> None:
 def _with_descendants(pids: list[int]) -> list[int]:
     found = list(pids)
     for pid in found:  # grows while it is walked
-        found.extend(_children_of(pid))
+        with contextlib.suppress(OSError):  # gone meanwhile, and what it left has come to us
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                found += _read_pids(f"/proc/{pid}/task/{thread}/children")
     return found
 
 
 def _kill(pid: int) -> None:
-    # Not yet reaped by its parent when it was listed. One below a child of ours may have been
-    # reaped since, and its number be free; numbers are given out in turn, so it is not in use.
-    try:
+    # One far below may have been reaped since it was listed. Its number is not in use again:
+    # numbers are given out in turn.
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
-def _children_of(pid: int) -> Iterator[int]:
-    """List the children of ``pid``, dead ones that it has not reaped included."""
+def _read_pids(path: str) -> list[int]:
+    """Read a list of children, dead ones that nobody has reaped included."""
+    listed = b""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return
-    for thread in threads:
-        try:
-            listed = Path(f"/proc/{pid}/task/{thread}/children").read_bytes()
-        except OSError:
-            continue
-        yield from map(int, listed.split())
+        while chunk := os.read(descriptor, 65_536):
+            listed += chunk
+    finally:
+        os.close(descriptor)
+    return [int(pid) for pid in listed.split()]
 
 
 def main(arguments: list[str]) -> NoReturn:

@@ -18,7 +18,7 @@ import tempfile  # noqa: F401 the same
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from agent_server.errors import AgentServerError
 from agent_server.sandbox.child import Birth, Tools, live
@@ -115,7 +115,7 @@ class _Nursery:
         if not data:
             return False
         try:
-            self._spawn(Spawn.model_validate_json(data), descriptors)
+            self._spawn(Spawn(*from_json(data)), descriptors)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -127,7 +127,7 @@ class _Nursery:
         try:
             pid = os.fork()
         except OSError as error:
-            self._tell(Report(op="refused", id=spawn.id, error=str(error)))
+            self._tell(Report("refused", spawn.number, error=error.strerror or "fork failed"))
             return
         if pid == 0:
             live(
@@ -140,25 +140,18 @@ class _Nursery:
                 )
             )
         pidfd = os.pidfd_open(pid)
-        self._alive[pidfd] = (spawn.id, pid)
+        self._alive[pidfd] = (spawn.number, pid)
         self._poller.register(pidfd, select.POLLIN)
-        message = to_json(Report(op="spawned", id=spawn.id))
-        socket.send_fds(self._control, [message], [pidfd])
+        socket.send_fds(self._control, [to_json(Report("spawned", spawn.number))], [pidfd])
 
     def _bury(self, pidfd: int) -> None:
-        self._poller.unregister(pidfd)
-        os.close(pidfd)
         number, pid = self._alive.pop(pidfd)
         _, status, usage = os.wait4(pid, 0)
         kill_descendants(spare={pid for _, pid in self._alive.values()})
-        report = Report(
-            op="ended",
-            id=number,
-            status=status,
-            cpu_ms=round((usage.ru_utime + usage.ru_stime) * 1000),
-            peak_rss_kb=usage.ru_maxrss,
-        )
-        self._tell(report)
+        cpu_ms = round((usage.ru_utime + usage.ru_stime) * 1000)
+        self._tell(Report("ended", number, status, cpu_ms, usage.ru_maxrss))
+        self._poller.unregister(pidfd)
+        os.close(pidfd)
 
     def _tell(self, report: Report) -> None:
         self._control.send(to_json(report))

@@ -5,7 +5,9 @@ instance is then at most its number of values times that bound, which the caller
 
 The judge (jsonschema-rs) follows a reference that leads back to a schema it is in the middle of at
 most once for each value, and every other reference each time it meets one. So the bound is a sum
-over the schema and each schema that is returned to, the returning references cut.
+over the schema and each schema that is returned to, the returning references cut. Where it must
+know what is unevaluated it judges twice, and remembers nothing: with references that lead back
+that has no bound, so it is refused.
 """
 
 from collections import Counter
@@ -21,6 +23,8 @@ MAX_WEIGHT: Final = 2_000
 MAX_IN_PLACE_DEPTH: Final = 32
 _ENTRIES_A_UNIT: Final = 16
 """Comparing with this many enum values or names costs about as much as trying a subschema."""
+
+_UNEVALUATED: Final = frozenset({"unevaluatedProperties", "unevaluatedItems"})
 
 Key = str | int | None
 
@@ -55,6 +59,11 @@ def weigh(subschemas: Mapping[str, Subschema]) -> int:
             raise SchemaError(
                 f"{pointer or '/'}: its alternatives multiply to more than {MAX_WEIGHT}"
             )
+    if returned_to and any(_UNEVALUATED & _keywords(part) for part in subschemas.values()):
+        raise SchemaError(
+            "unevaluatedProperties and unevaluatedItems cannot be checked in a schema that refers "
+            "back to itself: write additionalProperties or items"
+        )
     weight = loads[""].path + sum(loads[pointer].path for pointer in returned_to)
     if weight > MAX_WEIGHT:
         raise SchemaError(f"its alternatives multiply to more than {MAX_WEIGHT}")
@@ -108,13 +117,18 @@ def _children(subschema: Subschema) -> list[str]:
 
 def _load_of(subschema: Subschema, loads: Mapping[str, _Load]) -> _Load:
     here = _own_weight(subschema)
-    loads_in_place = [loads.get(child, _Load(1)) for child in subschema.in_place]
+    times = 2 if _UNEVALUATED & _keywords(subschema) else 1
+    loads_in_place = [loads.get(child, _Load(1)) for child in subschema.in_place] * times
     here += sum(load.here for load in loads_in_place)
     own: Counter[Key] = Counter()
     for key, child in subschema.below:
         own[key] += loads[child].path if child in loads else 1
     parts: list[Mapping[Key, int]] = [_spread(own), *(load.below for load in loads_in_place)]
     return _Load(here, _add(parts))
+
+
+def _keywords(subschema: Subschema) -> frozenset[str]:
+    return frozenset(subschema.schema) if isinstance(subschema.schema, dict) else frozenset()
 
 
 def _own_weight(subschema: Subschema) -> int:

@@ -9,7 +9,6 @@ is what was hashed.
 import hashlib
 import importlib
 import sys
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Final
 from agent_server.errors import ToolLoadError
 from agent_server.tooling.schema import TOOL_PACKAGE_PREFIX
 from agent_server.tooling.text import abridge
+from agent_server.tooling.threads import refusing_threads
 
 __all__ = [
     "forget_tool_files",
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 _REASON_CHARS: Final = 300
-_TASKS: Final = Path("/proc/self/task")
 
 
 def is_tool_file_module(name: str) -> bool:
@@ -67,7 +66,7 @@ def import_tool_file(file: Path) -> ModuleType:
     name = f"{package}.{file.stem}"
     if name in sys.modules:
         return sys.modules[name]
-    with _watching_threads(file), _finding(package, file.parent), reporting_failures(str(file)):
+    with refusing_threads(file), _finding(package, file.parent), reporting_failures(str(file)):
         return importlib.import_module(name)
 
 
@@ -138,30 +137,6 @@ def _finding(package: str, folder: Path) -> Iterator[None]:
             origin = getattr(sys.modules[name], "__file__", None)
             if "." not in name and origin and Path(origin).parent == folder:
                 del sys.modules[name]
-
-
-@contextmanager
-def _watching_threads(file: Path) -> Iterator[None]:
-    """Refuse files that start threads: they would not exist in a forked process.
-
-    Raises:
-        ToolLoadError: a thread is running that was not before.
-    """
-    threads = set(threading.enumerate())
-    tasks = _count_tasks()
-    yield
-    started = [thread.name for thread in threading.enumerate() if thread not in threads]
-    if started or (tasks == 1 and _count_tasks() > 1):
-        name = f" {started[0]!r}" if started else ""
-        raise ToolLoadError(
-            f"{file}:1: it starts a thread{name} when it is imported, which a forked process "
-            "would lack: start it inside the tool"
-        )
-
-
-def _count_tasks() -> int:
-    """Count this process's threads, native ones too; 0 where the system does not tell."""
-    return len(list(_TASKS.iterdir())) if _TASKS.is_dir() else 0
 
 
 class _HashingLoader(SourceFileLoader):

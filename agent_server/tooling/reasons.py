@@ -20,7 +20,7 @@ __all__ = ["BudgetSpent", "Reason", "Search"]
 
 BUDGET: Final = 1_500_000
 """Subschemas times values that may be tried while wording one verdict."""
-_STEP: Final = 200
+_STEP: Final = 500
 """What looking at one subschema costs here, in the budget's unit."""
 _FEW: Final = 8
 """So many items are looked at one by one; among more, the judge finds the faulty ones first."""

@@ -8,10 +8,12 @@ import pytest
 
 from agent_server.errors import Conflict, InvalidRequest, NotFound
 from agent_server.events import (
+    AnyEvent,
     ApprovalRequested,
     ApprovalResolved,
     HistoryRepaired,
     ModelRetried,
+    RecordedEvent,
     RunCancelled,
     RunFailed,
     RunIncomplete,
@@ -216,7 +218,7 @@ async def test_pages_join_to_the_whole(store: Store) -> None:
     run, claim = await start(store)
     await append(store, claim, *text_turn(LONG, pieces=30))
     whole = await store.read_events(run.id)
-    pages = []
+    pages: list[RecordedEvent] = []
     while page := await store.read_events(run.id, after=len(pages), limit=4):
         pages += page
     assert pages == whole
@@ -281,7 +283,7 @@ async def test_a_finished_run_says_how_it_ended(store: Store) -> None:
 async def test_incomplete_failed_and_cancelled_runs_say_why(store: Store) -> None:
     error = ErrorInfo(code="upstream_timeout", message="Late.", retryable=True)
     rest = {"usage": USAGE, "cost_usd": None, "duration_ms": 1}
-    endings = [
+    endings: list[AnyEvent] = [
         RunIncomplete.model_validate({"reason": "max_turns", "output": LONG, **rest}),
         RunFailed.model_validate({"error": error, **rest}),
         cancelled(),
@@ -556,7 +558,7 @@ async def test_threads_are_listed_newest_first_without_direct_tool_calls(store: 
 async def test_a_deleted_thread_takes_its_runs_along(store: Store) -> None:
     run = await finished_run(store, new_run(idempotency_key="k"))
     kept = await finished_run(store)
-    fork = next_in_thread(run, thread_id=new_id("thread"), new_thread=True)
+    fork = next_in_thread(run, thread_id=new_id("thread"), new_thread=True, idempotency_key=None)
     await finished_run(store, fork)
     await store.delete_thread("acme", run.thread_id)
     for read in (store.get_run("acme", run.id), store.get_thread("acme", run.thread_id)):

@@ -46,8 +46,21 @@ class Served:
     """A server that accepts. ``log`` holds the lines it printed until it was ready."""
 
     process: asyncio.subprocess.Process
-    url: str
+    folder: Path
+    url: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)
+
+    async def ready(self) -> None:
+        """Read the log until the server says that it is ready."""
+        assert self.process.stdout is not None
+        self.url = ""
+        async with asyncio.timeout(START_S):
+            while not self.url:
+                line = await self.process.stdout.readline()
+                assert line, (self.folder / "stderr.txt").read_text()
+                self.log.append(from_json(line))
+                if self.log[-1]["event"] == "server.ready":
+                    self.url = self.log[-1]["url"]
 
     def client(self) -> httpx2.AsyncClient:
         """Make a client that no proxy stands between."""
@@ -74,37 +87,25 @@ def make_folder(folder: Path, *, config: str = "", **tools: str) -> Path:
     return folder
 
 
-async def start(folder: Path, *arguments: str, command: str = "serve") -> Served:
-    """Start a server on any free port and return once it says that it is ready."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent_server", command, *arguments,
-        cwd=folder,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=(folder / "stderr.txt").open("ab"),
-    )  # fmt: skip
-    served = Served(process, "")
-    assert process.stdout is not None
-    async with asyncio.timeout(START_S):
-        while not served.url:
-            line = await process.stdout.readline()
-            assert line, (folder / "stderr.txt").read_text()
-            served.log.append(from_json(line))
-            if served.log[-1]["event"] == "server.ready":
-                served.url = served.log[-1]["url"]
-    return served
-
-
 @asynccontextmanager
-async def serving(folder: Path, *arguments: str) -> AsyncIterator[Served]:
-    """Start a server for the block; end it afterwards however the block went."""
-    served = await start(folder, "--port", "0", *arguments)
+async def serving(folder: Path, *arguments: str, command: str = "serve") -> AsyncIterator[Served]:
+    """Start a server on any free port; end it afterwards however the block went."""
+    with (folder / "stderr.txt").open("ab") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agent_server", command, "--port", "0", *arguments,
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )  # fmt: skip
+    served = Served(process, folder)
     try:
+        await served.ready()
         yield served
     finally:
-        if served.process.returncode is None:
-            served.process.kill()
-            await served.process.communicate()
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 @dataclass(frozen=True, slots=True)

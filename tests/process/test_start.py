@@ -93,7 +93,7 @@ async def test_an_address_that_others_reach_is_refused_without_keys(tmp_path: Pa
     ("config", "expected"),
     [
         ("server:\n  prot: 1\n", "config.yaml:2: server.prot: unknown key. Did you mean 'port'?"),
-        ("server:\n  port: many\n", "config.yaml:2: server.port: "),
+        ("server:\n  drain_s: soon\n", "config.yaml:2: server.drain_s: "),
         ("server: [\n", "config.yaml:2: "),
         ("agents:\n  default:\n    tools: [wrod_count]\n", "agents.default: "),
     ],

@@ -26,7 +26,12 @@ EVERY_ERROR = [
 
 
 def asked(accept: str = "*/*") -> Request:
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"accept", accept.encode())]}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "headers": [(b"accept", accept.encode())],
+    }
     open_exchange(scope)
     return Request(scope)
 
