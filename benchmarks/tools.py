@@ -84,9 +84,7 @@ async def opened(*, warm: int) -> AsyncIterator[ProcessSandbox]:
             yield sandbox
 
 
-async def measure_paced(
-    sandbox: ProcessSandbox, *, calls: int
-) -> tuple[list[float], list[float]]:
+async def measure_paced(sandbox: ProcessSandbox, *, calls: int) -> tuple[list[float], list[float]]:
     """Time bare interpreters and single calls in turns, in ms."""
     bare: list[float] = []
     called: list[float] = []

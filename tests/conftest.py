@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from tests.interaction.harness import Serve, Server, open_server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
+    """One event loop for all tests."""
     return "asyncio"
 
 
@@ -18,7 +20,14 @@ async def serve() -> AsyncIterator[Serve]:
     """Start servers that live until the end of the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(*turns, **options) -> Server:  # type: ignore[no-untyped-def]  # noqa: ANN002, ANN003 (as Serve says)
+        async def start(*turns: Any, **options: Any) -> Server:
             return await stack.enter_async_context(open_server(*turns, **options))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+async def shared(anyio_backend: str) -> AsyncIterator[Server]:
+    """A server for tests that change nothing on it; its model has nothing to say."""
+    async with open_server() as server:
+        yield server

@@ -35,7 +35,7 @@ def verify(*, config: ConfigFile = None, db: Database = None, as_json: AsJson = 
         print(to_json({"ok": not findings, "findings": [asdict(f) for f in findings]}).decode())
     else:
         for finding in findings:
-            print(finding)
+            print(f"{finding.run_id or path}: {finding.check}: {finding.message}")
         print(f"{path}: {len(findings)} findings" if findings else f"{path}: ok")
     if findings:
         raise typer.Exit(1)

@@ -76,7 +76,11 @@ async def open_source(settings: Settings) -> AsyncIterator[RunStarter]:
         return
     with lock_database(settings.database):
         async with open_runtime(settings) as runtime:
-            yield Local(runtime.store, runtime)
+            try:
+                yield Local(runtime.store, runtime)
+            finally:
+                # Runs that a dead server left were resumed too: they are not waited for.
+                await runtime.runs.drain(0)
 
 
 async def _watch(source: RunStarter, run_id: str, *, as_json: bool) -> int:

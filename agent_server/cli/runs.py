@@ -11,10 +11,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic_core import to_json
 from rich.console import Console
-from rich.table import Table
 
 from agent_server.cli.options import AsJson, ConfigFile, Database, read_settings
 from agent_server.cli.source import RunReader, Stored, connect
+from agent_server.cli.table import print_table
 from agent_server.cli.view import RunView
 from agent_server.client import RunEvent
 from agent_server.config import Settings
@@ -146,14 +146,12 @@ async def _print_events(events: AsyncGenerator[RunEvent, None], *, as_json: bool
 
 
 def _print_runs(runs: list[JsonObject]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("ID", "STATUS", "AGENT", "TURNS", "CALLS", "TOKENS", "CREATED"):
-        table.add_column(heading, no_wrap=True)
+    rows = []
     for run in runs:
         tokens = run["usage"]["input_tokens"] + run["usage"]["output_tokens"]
         counts = (str(run["turns"]), str(run["tool_calls"]), f"{tokens:,}")
-        table.add_row(run["id"], run["status"], run["agent"], *counts, run["created_at"])
-    Console().print(table)
+        rows.append((run["id"], run["status"], run["agent"], *counts, run["created_at"]))
+    print_table(("ID", "STATUS", "AGENT", "TURNS", "CALLS", "TOKENS", "CREATED"), rows)
 
 
 def _read(settings: Settings, ask: Callable[[RunReader], Awaitable[Answer]]) -> Answer:

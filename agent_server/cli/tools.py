@@ -12,12 +12,11 @@ from typing import Annotated, TypeVar
 
 import typer
 from pydantic_core import from_json, to_json
-from rich.console import Console
-from rich.table import Table
 
 from agent_server.cli.env_file import DotEnv
 from agent_server.cli.logs import configure_logs
 from agent_server.cli.options import AsJson, ConfigFile, ToolPaths, read_settings
+from agent_server.cli.table import print_table
 from agent_server.config import Settings, read_secrets
 from agent_server.errors import Conflict, InvalidRequest
 from agent_server.messages import JsonObject, text_of
@@ -42,13 +41,11 @@ def list_tools(
     if as_json:
         print(to_json([_facts(spec) for spec in specs]).decode())
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("NAME", "EFFECTS", "APPROVAL", "ISOLATION", "DESCRIPTION"):
-        table.add_column(heading, no_wrap=heading != "DESCRIPTION")
-    for spec in specs:
-        first_line = spec.description.partition("\n")[0]
-        table.add_row(spec.name, spec.effects, spec.approval, spec.isolation, first_line)
-    Console().print(table)
+    rows = [
+        (spec.name, spec.effects, spec.approval, spec.isolation, spec.description.split("\n")[0])
+        for spec in specs
+    ]
+    print_table(("NAME", "EFFECTS", "APPROVAL", "ISOLATION", "DESCRIPTION"), rows)
 
 
 @app.command()

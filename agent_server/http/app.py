@@ -10,12 +10,7 @@ from starlette.types import ASGIApp
 
 from agent_server.config import Settings, load_settings
 from agent_server.http.middleware import Surround, is_local
-from agent_server.http.problems import (
-    answer_error,
-    answer_fault,
-    describe_errors,
-    install_problems,
-)
+from agent_server.http.problems import answer_error, answer_fault, install_problems
 from agent_server.http.routes import agents, chat, events, health, runs, threads, tools
 from agent_server.runtime import Runtime, open_runtime
 
@@ -67,7 +62,6 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
         docs_url=None,  # the interactive pages load scripts from a CDN
         redoc_url=None,
         lifespan=lifespan,
-        responses=describe_errors(400, 403, 421, 500),
         telemetry={"logs": False},  # they would record exceptions' words and stacks
     )
     app.state.runtime = runtime
@@ -75,5 +69,6 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
     app.state.max_body_bytes = settings.server.max_body_kb * 1024
     install_problems(app)
     for module in (runs, events, threads, agents, tools, chat, health):
-        app.include_router(module.router)
+        # the routes themselves: an included router is built again and matched twice a request
+        app.router.routes.extend(module.router.routes)
     return app

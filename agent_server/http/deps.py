@@ -5,11 +5,12 @@ from collections.abc import Awaitable
 from typing import Annotated, Final, TypeVar, cast
 
 import anyio
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.requests import ClientDisconnect
 
 from agent_server.errors import InvalidRequest
-from agent_server.http.requests import Exchange, exchange_of
+from agent_server.http.problems import describe_errors
+from agent_server.http.requests import Exchange, StrictRoute, exchange_of
 from agent_server.runtime import Runtime
 from agent_server.wire.timing import Batches
 
@@ -20,6 +21,16 @@ _SEQ: Final = re.compile(r"[0-9]{1,15}")
 _KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 T = TypeVar("T")
+
+
+def make_router(prefix: str, tag: str) -> APIRouter:
+    """Make a router whose routes read bodies strictly and document their errors."""
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=StrictRoute,
+        responses=describe_errors(400, 403, 421, 500),
+    )
 
 
 async def get_runtime(request: Request) -> Runtime:

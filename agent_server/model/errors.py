@@ -194,7 +194,7 @@ def _number(value: str | None) -> float | None:
 def _kind_of(error: JsonObject | None, status: int) -> _Kind:
     if error is not None:
         details = error.get("details")
-        if isinstance(details, dict) and details.get("error_code") in SPEND_LIMITS:
+        if isinstance(details, dict) and str(details.get("error_code")) in SPEND_LIMITS:
             return _SPEND_LIMIT
         kind = _BY_TYPE.get(str(error.get("type")))
         if kind is not None:

@@ -126,7 +126,7 @@ class ProviderParser:
         kind = event.get("type")
         if kind == "content_block_delta" and not self._stopped:
             self._delta(event, items)
-        elif kind in _CONTENT_EVENTS:
+        elif isinstance(kind, str) and kind in _CONTENT_EVENTS:
             self._take_rarer(kind, event, items)
         elif not self._stopped and kind != "ping":
             # llama.cpp's errors carry a type of their own: the event's name tells.
@@ -193,8 +193,7 @@ class ProviderParser:
         index = event.get("index")
         block = self._open.get(index) if type(index) is int else None
         if block is None:
-            state = "closed" if index in self._closed else "never opened"
-            raise breach(f"{event['type']} for block {index!r}, which is {state}")
+            raise breach(f"{event['type']} for block {index!r}, which is not open")
         return block
 
     def _message_delta(self, event: JsonObject, items: list[ModelItem]) -> None:

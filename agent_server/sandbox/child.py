@@ -35,6 +35,7 @@ from agent_server.sandbox.protocol import (
     Request,
     ResultFrame,
     frame_cap_bytes,
+    too_large,
 )
 from agent_server.sandbox.thinning import Thinning
 from agent_server.sandbox.warden import adopt_orphans, die_with_parent
@@ -57,13 +58,15 @@ class Birth:
     zygote: int
     base_bytes: int
     tools: Tools
+    rehearses: bool
 
 
 def live(birth: Birth) -> NoReturn:
     """Be the child: set up, park, serve the one request, exit. Never returns to the zygote."""
     try:
         channel = _set_up(birth)
-        _rehearse()
+        if birth.rehearses:
+            _rehearse()
         request: Request | None = receive_frame(channel)
         if request is not None:
             _serve(request, birth, channel)
@@ -115,7 +118,7 @@ def _rehearse() -> None:
     far, near = socket.socketpair()
     with far, near:
         far.sendall(encode_frame(_REHEARSAL))
-        request: Request = receive_frame(near)
+        request: Request = receive_frame(near) or _REHEARSAL
         count_threads()
         wire = _Wire(near)
         wire.report(0.0, None, None)
@@ -222,12 +225,6 @@ class _Wire:
     def _send(self, data: bytes) -> None:
         with self._lock:
             self._channel.sendall(data)
-
-
-def too_large(cap_bytes: int) -> ErrorFrame:
-    """The failure of a result that cannot be cut to the cap."""
-    message = f"The tool's result is larger than {cap_bytes // 1024} KiB."
-    return ErrorFrame(kind="output", message=message)
 
 
 def _flush() -> None:

@@ -25,7 +25,7 @@ class FrameError(Exception):
     """The other side broke the protocol; the message says how."""
 
 
-class FrameTooLarge(FrameError):
+class OversizeError(FrameError):
     """A frame is announced that is over the cap."""
 
 
@@ -71,13 +71,13 @@ class FrameReader:
         """Add ``data``; yield the body of each frame that is complete now.
 
         Raises:
-            FrameTooLarge: the next frame is over the cap; nothing after it can be read.
+            OversizeError: the next frame is over the cap; nothing after it can be read.
         """
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:
             (size,) = _LENGTH.unpack_from(self._buffer)
             if size > self._cap_bytes:
-                raise FrameTooLarge(f"a frame of {size} bytes, over {self._cap_bytes}")
+                raise OversizeError(f"a frame of {size} bytes, over {self._cap_bytes}")
             end = _LENGTH.size + size
             if len(self._buffer) < end:
                 return

@@ -7,7 +7,7 @@ from typing import Final
 
 from agent_server.events import FailureKind
 from agent_server.sandbox import Failed, Outcome, Returned
-from agent_server.sandbox.born import Child, Ended
+from agent_server.sandbox.child_process import Child, Ended
 from agent_server.sandbox.protocol import ErrorFrame, ResultFrame
 from agent_server.tooling.spec import ToolSpec
 
@@ -27,9 +27,7 @@ Verdict = ResultFrame | ErrorFrame | Stopped
 """What is known of a call before its process is buried."""
 
 
-def conclude(
-    verdict: Verdict | None, child: Child, *, tool: ToolSpec, duration_ms: int
-) -> Outcome:
+def conclude(verdict: Verdict | None, child: Child, *, tool: ToolSpec, duration_ms: int) -> Outcome:
     """Return the outcome; without a verdict, how the process ended tells."""
     ended = child.ended.result() if child.ended.done() else None
     cpu_ms = ended.cpu_ms if ended else None
@@ -61,6 +59,12 @@ def unavailable(message: str, *, duration_ms: int) -> Failed:
     return Failed(
         kind="sandbox_unavailable", message=message, retryable=True, duration_ms=duration_ms
     )
+
+
+def timed_out(timeout_s: float) -> Stopped:
+    """The verdict on a call that was not done in time; another try may be."""
+    message = f"The tool did not finish within {timeout_s:g} s."
+    return Stopped("timeout", message, retryable=True)
 
 
 def _unavailable(child: Child) -> Stopped:

@@ -8,9 +8,9 @@ from typing import Final
 import structlog
 
 from agent_server.errors import SandboxUnavailable, ToolLoadError
-from agent_server.sandbox.born import Child
+from agent_server.sandbox.child_process import Child
 from agent_server.sandbox.scratch import ScratchSweeper
-from agent_server.sandbox.supervisor import Zygote, ZygotePlan, start_zygote
+from agent_server.sandbox.zygote_process import Zygote, ZygotePlan, start_zygote
 from agent_server.tooling.spec import ToolSpec
 
 _FIRST_RETRY_S: Final = 0.25
@@ -56,7 +56,7 @@ class ChildPool:
                     return child
                 self._discard(child)
             try:
-                return self._zygote.spawn()
+                return self._zygote.spawn(rehearse=False)
             except SandboxUnavailable:
                 if self._zygote.serving:
                     raise
@@ -92,7 +92,7 @@ class ChildPool:
             try:
                 return await start_zygote(self._plan)
             except (ToolLoadError, SandboxUnavailable) as error:
-                log.error("sandbox.zygote_not_started", error=error.message, retry_s=retry_s)
+                log.warning("sandbox.zygote_not_started", error=error.message, retry_s=retry_s)
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, _LAST_RETRY_S)
 
@@ -103,7 +103,7 @@ class ChildPool:
     def _fill(self) -> None:
         while len(self._parked) < self._warm and self._zygote.serving:
             try:
-                self._parked.append(self._zygote.spawn())
+                self._parked.append(self._zygote.spawn(rehearse=True))
             except SandboxUnavailable as error:  # the next call will be told
                 log.warning("sandbox.not_parked", error=error.message)
                 return

@@ -3,7 +3,6 @@
 A thread does not survive a fork, and a socket, pipe or open file would be shared by all calls.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -96,7 +95,7 @@ def _deadline(timeout_s: float) -> Iterator[None]:
 
 
 def _refuse_threads(origins: _Origins) -> None:
-    count = len(os.listdir("/proc/self/task")) - 1
+    count = len(list(Path("/proc/self/task").iterdir())) - 1
     if count:
         names = ", ".join(t.name for t in threading.enumerate() if t is not threading.main_thread())
         where = origins.of("_thread.start_new_thread")
@@ -114,9 +113,9 @@ def _refuse_descriptors(before: dict[int, str], origins: _Origins) -> None:
 
 def _open_descriptors() -> dict[int, str]:
     found: dict[int, str] = {}
-    for name in os.listdir("/proc/self/fd"):
+    for link in Path("/proc/self/fd").iterdir():
         try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+            found[int(link.name)] = str(link.readlink())
         except FileNotFoundError:  # the one this listing was read by
             continue
     return found

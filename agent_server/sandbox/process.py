@@ -16,14 +16,14 @@ from agent_server.errors import SandboxUnavailable
 from agent_server.events import Isolation
 from agent_server.messages import JsonObject
 from agent_server.sandbox import CallRequest, Failed, Observe, Outcome
-from agent_server.sandbox.born import Child
+from agent_server.sandbox.child_process import Child
 from agent_server.sandbox.frames import encode_frame
 from agent_server.sandbox.outcomes import unavailable
 from agent_server.sandbox.pool import ChildPool
 from agent_server.sandbox.protocol import Limits, Request
 from agent_server.sandbox.scratch import ScratchSweeper, remove_in_thread
 from agent_server.sandbox.supervision import CallLimits, Supervision
-from agent_server.sandbox.supervisor import ZygotePlan, start_zygote
+from agent_server.sandbox.zygote_process import ZygotePlan, start_zygote
 from agent_server.tooling.spec import ToolSpec
 
 __all__ = ["ProcessSandbox", "SandboxConfig", "open_process_sandbox"]

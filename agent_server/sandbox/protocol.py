@@ -121,6 +121,12 @@ def frame_cap_bytes(result_bytes: int) -> int:
     return 4 * result_bytes + 4 * MESSAGE_CHARS + 65_536
 
 
+def too_large(result_bytes: int) -> ErrorFrame:
+    """The failure of a result that is over the cap and cannot be cut to it."""
+    message = f"The tool's result is larger than {result_bytes // 1024} KiB."
+    return ErrorFrame(kind="output", message=message)
+
+
 class Start(BaseModel):
     """Zygote to server, once: its process id and the tools it has loaded, or why it has none."""
 
@@ -145,10 +151,14 @@ class ZygoteConfig(BaseModel):
 
 
 class Spawn(NamedTuple):
-    """Server to zygote: fork a child. With it go its channel and its output pipes."""
+    """Server to zygote: fork a child. With it go its channel and its output pipes.
+
+    ``rehearse`` it when no call waits for it yet.
+    """
 
     number: int
     scratch: str
+    rehearse: bool
 
 
 class Report(NamedTuple):

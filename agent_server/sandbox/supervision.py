@@ -12,16 +12,16 @@ from typing import Final
 import structlog
 
 from agent_server.sandbox import Observe, Outcome, Progress
-from agent_server.sandbox.born import Child
-from agent_server.sandbox.child import too_large
-from agent_server.sandbox.frames import FrameError, FrameReader, FrameTooLarge
-from agent_server.sandbox.outcomes import Stopped, Verdict, conclude
+from agent_server.sandbox.child_process import Child
+from agent_server.sandbox.frames import FrameError, FrameReader, OversizeError
+from agent_server.sandbox.outcomes import Stopped, Verdict, conclude, timed_out
 from agent_server.sandbox.output import FloodError, PrintedStream
 from agent_server.sandbox.protocol import (
     PROGRESS_FRAMES,
     ProgressFrame,
     frame_cap_bytes,
     parse_child_frame,
+    too_large,
 )
 from agent_server.tooling.spec import ToolSpec
 
@@ -82,12 +82,10 @@ class Supervision:
         except TimeoutError:
             if not limit.expired():  # the observer's own
                 raise
-            return Stopped(
-                "timeout", f"The tool did not finish within {timeout_s:g} s.", retryable=True
-            )
+            return timed_out(timeout_s)
         except FloodError as flood:
             return Stopped("output", str(flood))
-        except FrameTooLarge:
+        except OversizeError:
             return too_large(self._limits.result_bytes)
         except FrameError as broken:
             return Stopped("crashed", f"The tool's process sent no proper result: {broken}.")

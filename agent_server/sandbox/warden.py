@@ -1,4 +1,4 @@
-"""Process trees: becoming their reaper, killing all of one, and the warden that outlives the zygote.
+"""Process trees: adopting what is left of one, killing all of it, and the zygote's warden.
 
 The warden is the zygote's parent. It does nothing until the zygote has died, whatever killed it,
 and then kills what the tool calls had started, so that no process is ever left behind. It is run
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Container
+from pathlib import Path
 from typing import Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -57,8 +58,8 @@ def _with_descendants(pids: list[int]) -> list[int]:
     found = list(pids)
     for pid in found:  # grows while it is walked
         with contextlib.suppress(OSError):  # gone meanwhile, and what it left has come to us
-            for thread in os.listdir(f"/proc/{pid}/task"):
-                found += _read_pids(f"/proc/{pid}/task/{thread}/children")
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                found += _read_pids(f"{thread}/children")
     return found
 
 
@@ -90,8 +91,11 @@ def main(arguments: list[str]) -> NoReturn:
         signal.signal(ignored, signal.SIG_IGN)
     adopt_orphans()
     command = [str(os.getpid()) if word == "{warden}" else word for word in arguments]
-    zygote = os.posix_spawn(command[0], command, os.environ)  # noqa: TID251 the clean one it was given
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the zygote's channels: their end must be seen when it ends
+    environment = os.environ  # noqa: TID251 the clean one that the server gave it
+    zygote = os.posix_spawn(command[0], command, environment)
+    os.closerange(
+        3, os.sysconf("SC_OPEN_MAX")
+    )  # the zygote's channels: their end must be seen when it ends
     _, status = os.waitpid(zygote, 0)
     kill_descendants()
     code = os.waitstatus_to_exitcode(status)

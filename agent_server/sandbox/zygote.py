@@ -74,8 +74,7 @@ def _prepare_streams() -> None:
     reads, writes = os.pipe()
     for number in (1, 2):
         os.dup2(writes, number)
-    sys.stdout = sys.__stdout__ = _open_stream(1)  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _open_stream(2)  # type: ignore[misc]
+    sys.stdout, sys.stderr = _open_stream(1), _open_stream(2)
     for number in (1, 2):
         os.dup2(shown, number)
     for descriptor in (shown, reads, writes):
@@ -83,9 +82,7 @@ def _prepare_streams() -> None:
 
 
 def _open_stream(number: int) -> TextIO:
-    return open(  # noqa: SIM115, PTH123 open as long as the process, on a descriptor
-        number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
-    )
+    return open(number, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 class _Nursery:
@@ -137,6 +134,7 @@ class _Nursery:
                     zygote=zygote,
                     base_bytes=self._base_bytes,
                     tools=self._tools,
+                    rehearses=spawn.rehearse,
                 )
             )
         pidfd = os.pidfd_open(pid)

@@ -125,8 +125,6 @@ def _spec_of(
     if given is not None:
         check_given_schema(given, parameters)
     schema = given if given is not None else schema_of(parameters)
-    if schema.get("type") != "object":
-        raise DeclarationError('input_schema= needs "type": "object" at its root')
     read_schema(schema)
     fields: dict[str, Any] = {
         "description": description,

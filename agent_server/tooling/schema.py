@@ -40,8 +40,11 @@ def check_given_schema(schema: JsonObject, parameters: Parameters) -> None:
     """Check that an ``input_schema=`` and the function it is for agree on the names.
 
     Raises:
-        DeclarationError: the function would get an unknown name, or lack a needed one.
+        DeclarationError: it is for no object, or the function would get an unknown name, or lack a
+            needed one.
     """
+    if schema.get("type") != "object":
+        raise DeclarationError('input_schema= needs "type": "object" at its root')
     properties = schema.get("properties")
     listed = list(properties) if isinstance(properties, dict) else []
     unknown = [name for name in listed if name not in parameters.names]

@@ -12,7 +12,7 @@ test has queued; which turn follows from the transcript. Faults are suffixes of 
     text!json         an answer that is no stream     text!reset    closed without an answer
 
 It refuses what the real API refuses (``transcripts.py``). As a script it serves until interrupted:
-``python -m tests.fakes.provider --port 8100 --folder RECORDINGS``.
+``python tests/fakes/provider.py --port 8100 --folder RECORDINGS``.
 """
 
 import argparse
@@ -25,6 +25,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fakes.scenarios import SCENARIOS
 from tests.fakes.transcripts import complaint
@@ -97,7 +100,7 @@ class _Reader(asyncio.StreamReader):
         super().feed_eof()
         self.gone.set()
 
-    def set_exception(self, exc: BaseException | type[BaseException]) -> None:
+    def set_exception(self, exc: Exception) -> None:
         super().set_exception(exc)
         self.gone.set()
 
@@ -219,17 +222,7 @@ class FakeProvider:
         stop = plan.share("cut") or plan.share("stall")
         size = int(plan.faults.get("byte") or 0)
         end = len(data) if stop is None else int(len(data) * stop)
-        writer.write(_head(200, _EVENT_STREAM, "transfer-encoding: chunked"))
-        sent = 0
-        for piece in _pieces(data[:end], size):
-            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            await writer.drain()
-            sent += len(piece)
-            self.streaming.set()
-            # Without this a client that hangs up would only be seen when the socket is full.
-            await asyncio.sleep(0)
-            if reader.gone.is_set():
-                break
+        sent = await self._send(data[:end], size, reader, writer)
         if "stall" in plan.faults:
             self.streaming.set()
             await reader.gone.wait()
@@ -243,6 +236,26 @@ class FakeProvider:
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
+
+    async def _send(
+        self, data: bytes, size: int, reader: _Reader, writer: asyncio.StreamWriter
+    ) -> int:
+        """Write a chunk a piece; return how many bytes went out before the client hung up."""
+        sent = 0
+        try:
+            writer.write(_head(200, _EVENT_STREAM, "transfer-encoding: chunked"))
+            for piece in _pieces(data, size):
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await writer.drain()
+                sent += len(piece)
+                self.streaming.set()
+                # Without this a client that hangs up is seen only once the socket is full.
+                await asyncio.sleep(0)
+                if reader.gone.is_set():
+                    break
+        except ConnectionError:
+            reader.gone.set()
+        return sent
 
     async def close(self) -> None:
         """Break every connection and wait for their ends."""
@@ -290,7 +303,7 @@ def _turn_of(messages: list[JsonObject]) -> int:
         and any(block["type"] == "tool_result" for block in message["content"])
         for message in messages
     )
-    return results + (messages[-1]["role"] == "assistant")
+    return results + int(messages[-1]["role"] == "assistant")
 
 
 def _spoil(data: bytes, plan: Plan) -> bytes:

@@ -10,11 +10,12 @@ from typing import Any
 
 JsonObject = dict[str, Any]
 
-_KNOWN = frozenset(
-    "model max_tokens messages stream system tools tool_choice thinking temperature top_p top_k "
-    "stop_sequences metadata service_tier output_config cache_control container context_management "
-    "compaction diagnostics fallbacks inference_geo mcp_servers speed".split()  # noqa: SIM905 (reads better)
-)
+_FIELDS = """
+model max_tokens messages stream system tools tool_choice thinking temperature top_p top_k
+stop_sequences metadata service_tier output_config cache_control container context_management
+compaction diagnostics fallbacks inference_geo mcp_servers speed
+"""
+_KNOWN = frozenset(_FIELDS.split())
 _TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
 _MAX_CACHE_MARKS = 4
 

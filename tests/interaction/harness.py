@@ -290,7 +290,7 @@ async def _serving(runtime: Runtime) -> AsyncIterator[tuple[str, _QuickServer]]:
         timeout_graceful_shutdown=5,
     )
     server = _QuickServer(config)
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # else no TCP_NODELAY
         listener.bind(("127.0.0.1", 0))
         listener.listen(256)
         async with asyncio.TaskGroup() as group:

@@ -7,7 +7,7 @@ import pytest
 from agent_server.config import AgentSettings, RunSettings
 from agent_server.errors import AgentServerError, StoreError
 from agent_server.model.scripted import stall
-from tests.interaction.harness import Serve, make_settings
+from tests.interaction.harness import Serve, Server, make_settings
 
 
 @pytest.mark.parametrize(
@@ -33,19 +33,17 @@ from tests.interaction.harness import Serve, make_settings
     ],
 )
 async def test_the_status_and_code_of_what_cannot_be_served(
-    serve: Serve, method: str, path: str, status: int, code: str
+    shared: Server, method: str, path: str, status: int, code: str
 ) -> None:
-    server = await serve()
-    answer = await server.client.request(method, path)
+    answer = await shared.client.request(method, path)
     body = answer.json()
     assert (answer.status_code, body["error"]["code"]) == (status, code)
     assert body["type"] == "error"
     assert body["request_id"] == answer.headers["request-id"]
 
 
-async def test_a_wrong_method_names_the_right_ones(serve: Serve) -> None:
-    server = await serve()
-    assert "POST" in (await server.client.put("/chat")).headers["allow"]
+async def test_a_wrong_method_names_the_right_ones(shared: Server) -> None:
+    assert "POST" in (await shared.client.put("/chat")).headers["allow"]
 
 
 @pytest.mark.parametrize(
@@ -63,19 +61,17 @@ async def test_a_wrong_method_names_the_right_ones(serve: Serve) -> None:
     ],
 )
 async def test_a_wrong_name_is_told_with_the_nearest_right_one(
-    serve: Serve, body: dict[str, Any], status: int, code: str | None, words: str
+    shared: Server, body: dict[str, Any], status: int, code: str | None, words: str
 ) -> None:
-    server = await serve()
-    answer = await server.client.post("/v1/runs", json={"input": "Hi", **body})
+    answer = await shared.client.post("/v1/runs", json={"input": "Hi", **body})
     assert answer.status_code == status, answer.text
     assert code is None or answer.json()["error"]["code"] == code
     assert words in answer.json()["error"]["message"]
 
 
-async def test_refused_fields_are_listed_by_place_and_reason(serve: Serve) -> None:
-    server = await serve()
+async def test_refused_fields_are_listed_by_place_and_reason(shared: Server) -> None:
     messages = [{"role": "boss", "content": "x"}, {"role": "user", "content": 5}]
-    answer = await server.client.post("/v1/runs", json={"input": messages, "max_tokens": 0})
+    answer = await shared.client.post("/v1/runs", json={"input": messages, "max_tokens": 0})
     error = answer.json()["error"]
     places = [detail["loc"][:4] for detail in error["details"]]
     assert ["body", "input", "messages", 0] in places
@@ -85,16 +81,14 @@ async def test_refused_fields_are_listed_by_place_and_reason(serve: Serve) -> No
     assert "boss" not in answer.text
 
 
-async def test_no_more_than_twenty_reasons_are_listed(serve: Serve) -> None:
-    server = await serve()
+async def test_no_more_than_twenty_reasons_are_listed(shared: Server) -> None:
     messages = [{"role": "boss", "content": "x"}] * 50
-    answer = await server.client.post("/v1/runs", json={"input": messages})
+    answer = await shared.client.post("/v1/runs", json={"input": messages})
     assert len(answer.json()["error"]["details"]) == 20
 
 
-async def test_problem_json_is_given_to_who_accepts_it(serve: Serve) -> None:
-    server = await serve()
-    answer = await server.client.get("/nowhere", headers={"Accept": "application/problem+json"})
+async def test_problem_json_is_given_to_who_accepts_it(shared: Server) -> None:
+    answer = await shared.client.get("/nowhere", headers={"Accept": "application/problem+json"})
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "route_not_found"
     assert answer.json()["instance"] == answer.headers["request-id"]

@@ -94,21 +94,21 @@ def assert_refused(status: int, body: bytes, *, ok: frozenset[int]) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_a_hostile_body_is_refused(serve: Serve, name: str) -> None:
-    server = await serve()
-    answer = await server.client.post("/v1/runs", content=HOSTILE[name], headers=JSON)
+async def test_a_hostile_body_is_refused(shared: Server, name: str) -> None:
+    answer = await shared.client.post("/v1/runs", content=HOSTILE[name], headers=JSON)
     assert_refused(answer.status_code, answer.content, ok=frozenset({400, 422}))
     if name not in {"unknown limit", "unknown model parameter"}:  # names are told, values not
         assert MARK not in answer.content
-    assert server.model.requests == []
-    assert (await server.client.get("/v1/runs")).json()["data"] == []
+    assert shared.model.requests == []
+    assert (await shared.client.get("/v1/runs")).json()["data"] == []
 
 
 @pytest.mark.parametrize("path", ["/v1/threads", "/chat", "/v1/tools/word_count/calls"])
-async def test_hostile_bodies_are_refused_everywhere(serve: Serve, path: str) -> None:
-    server = await serve()
+async def test_hostile_bodies_are_refused_everywhere(shared: Server, path: str) -> None:
     for body in HOSTILE.values():
-        answer = await server.client.post(path, content=body, headers=JSON)
+        if (path, body) == ("/v1/threads", b"{}"):
+            continue  # there it says all that is needed
+        answer = await shared.client.post(path, content=body, headers=JSON)
         assert_refused(answer.status_code, answer.content, ok=frozenset({400, 422}))
 
 
@@ -123,10 +123,11 @@ async def test_hostile_bodies_are_refused_everywhere(serve: Serve, path: str) ->
         "x" * 500,
     ],
 )
-async def test_a_body_that_is_not_declared_as_json_is_415(serve: Serve, content_type: str) -> None:
-    server = await serve()
+async def test_a_body_that_is_not_declared_as_json_is_415(
+    shared: Server, content_type: str
+) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
-    answer = await server.client.post("/v1/runs", content=b'{"input": "a"}', headers=headers)
+    answer = await shared.client.post("/v1/runs", content=b'{"input": "a"}', headers=headers)
     assert answer.status_code == 415
     assert answer.json()["error"]["code"] == "unsupported_media_type"
 

@@ -84,7 +84,7 @@ async def test_nothing_is_kept_of_a_request_that_was_refused(serve: Serve) -> No
     assert (await server.client.post("/v1/runs", json=BODY, headers=key)).status_code == 201
 
 
-@pytest.mark.parametrize("key", ["a" * 256, " ", "", "ключ", "a\tb"])
+@pytest.mark.parametrize("key", ["a" * 256, "", "ключ", "a\tb"])
 async def test_a_malformed_key_is_400(serve: Serve, key: str) -> None:
     server = await serve("Hello")
     headers = {b"Idempotency-Key": key.encode()}

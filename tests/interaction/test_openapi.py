@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agent_server.http.app import create_app
-from tests.interaction.harness import Serve, make_settings
+from tests.interaction.harness import Server, make_settings
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +70,19 @@ def test_the_paths_of_the_product_are_all_there(document: dict[str, Any]) -> Non
     }
 
 
-async def test_the_document_is_served_and_needs_no_cdn(serve: Serve) -> None:
-    server = await serve()
-    answer = await server.client.get("/openapi.json")
+async def test_the_document_is_served_and_needs_no_cdn(shared: Server) -> None:
+    answer = await shared.client.get("/openapi.json")
     assert answer.status_code == 200
     assert "cdn" not in answer.text.lower()
-    assert (await server.client.get("/redoc")).status_code == 404
+    assert (await shared.client.get("/redoc")).status_code == 404
 
 
-async def test_the_process_says_that_it_lives_and_what_it_is(serve: Serve) -> None:
-    server = await serve()
-    assert (await server.client.get("/livez")).json() == {"status": "ok"}
-    ready = await server.client.get("/readyz")
+async def test_the_process_says_that_it_lives_and_what_it_is(shared: Server) -> None:
+    assert (await shared.client.get("/livez")).json() == {"status": "ok"}
+    ready = await shared.client.get("/readyz")
     assert ready.status_code == 200
     body = ready.json()
     assert body["status"] == "ready"
     assert all(body["checks"].values())
     assert (body["provider"], body["demo"]) == ("scripted", False)
-    assert (await server.client.get("/healthz")).json() == body
+    assert (await shared.client.get("/healthz")).json() == body

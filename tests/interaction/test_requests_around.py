@@ -1,5 +1,6 @@
 """What surrounds every request: ids, safe headers, the access line, and who may ask."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from agent_server.model.scripted import text
-from tests.interaction.harness import Serve
+from tests.interaction.harness import LIMIT_S, Serve, Server
 
 MERGE = [structlog.contextvars.merge_contextvars]
 
@@ -28,19 +29,17 @@ async def test_every_answer_has_an_id_of_ours(serve: Serve) -> None:
     assert all(request_id.startswith("req_") for request_id in ids)
 
 
-async def test_a_client_s_id_is_given_back_but_never_taken_for_ours(serve: Serve) -> None:
-    server = await serve()
-    answer = await server.client.get("/livez", headers={"X-Request-Id": "client-1"})
+async def test_a_client_s_id_is_given_back_but_never_taken_for_ours(shared: Server) -> None:
+    answer = await shared.client.get("/livez", headers={"X-Request-Id": "client-1"})
     assert answer.headers["x-request-id"] == "client-1"
     assert answer.headers["request-id"].startswith("req_")
-    evil = await server.client.get("/livez", headers={"X-Request-Id": "a b;c"})
+    evil = await shared.client.get("/livez", headers={"X-Request-Id": "a b;c"})
     assert "x-request-id" not in evil.headers
 
 
-async def test_answers_carry_safe_headers(serve: Serve) -> None:
-    server = await serve()
+async def test_answers_carry_safe_headers(shared: Server) -> None:
     for path in ("/livez", "/nowhere"):
-        headers = (await server.client.get(path)).headers
+        headers = (await shared.client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
         assert headers["referrer-policy"] == "no-referrer"
@@ -68,11 +67,20 @@ async def test_a_request_is_one_line_in_the_log(serve: Serve) -> None:
 
 async def test_a_stream_s_line_comes_at_its_end_with_what_it_sent(serve: Serve) -> None:
     server = await serve([text("a", "b")])
-    with capture_logs(MERGE) as logs:
+    written = asyncio.Event()
+
+    def note(_logger: Any, _name: str, line: Any) -> Any:
+        if line["event"] == "http.request":
+            written.set()
+        return line
+
+    with capture_logs([*MERGE, note]) as logs:
         async with server.stream(
             "POST", "/v1/runs", json={"input": "Hi", "stream": True}
         ) as stream:
             body = await stream.rest()
+        async with asyncio.timeout(LIMIT_S):
+            await written.wait()
     (line,) = lines(logs)
     assert line["bytes"] == len(body)
     assert line["events"] == body.count(b"\nevent: ")
@@ -107,9 +115,8 @@ async def test_a_fault_is_logged_with_the_id_that_the_client_was_told(
 
 
 @pytest.mark.parametrize("host", ["evil.test", "evil.test:8000", "127.0.0.1.evil.test", "10.0.0.1"])
-async def test_a_foreign_host_name_is_421(serve: Serve, host: str) -> None:
-    server = await serve()
-    answer = await server.client.get("/v1/runs", headers={"Host": host})
+async def test_a_foreign_host_name_is_421(shared: Server, host: str) -> None:
+    answer = await shared.client.get("/v1/runs", headers={"Host": host})
     assert (answer.status_code, answer.json()["error"]["code"]) == (421, "host_not_allowed")
     assert answer.headers["request-id"] == answer.json()["request_id"]
 
@@ -117,9 +124,8 @@ async def test_a_foreign_host_name_is_421(serve: Serve, host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:1", "LOCALHOST", "127.0.0.1", "127.1.2.3:80", "[::1]:8000"]
 )
-async def test_local_host_names_are_served(serve: Serve, host: str) -> None:
-    server = await serve()
-    assert (await server.client.get("/livez", headers={"Host": host})).status_code == 200
+async def test_local_host_names_are_served(shared: Server, host: str) -> None:
+    assert (await shared.client.get("/livez", headers={"Host": host})).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -148,21 +154,19 @@ async def test_local_pages_may_use_the_server(serve: Serve, origin: str) -> None
 @pytest.mark.parametrize(
     "origin", ["https://evil.test", "http://localhost.evil.test", "null", "http://localhost:3000/x"]
 )
-async def test_foreign_pages_may_not(serve: Serve, origin: str) -> None:
-    server = await serve("Hello")
-    preflight = await server.client.options(
+async def test_foreign_pages_may_not(shared: Server, origin: str) -> None:
+    preflight = await shared.client.options(
         "/v1/runs",
         headers={"Origin": origin, "Access-Control-Request-Method": "POST"},
     )
     assert "access-control-allow-origin" not in preflight.headers
-    post = await server.client.post("/v1/threads", json={}, headers={"Origin": origin})
+    post = await shared.client.post("/v1/threads", json={}, headers={"Origin": origin})
     assert (post.status_code, post.json()["error"]["code"]) == (403, "origin_not_allowed")
-    read = await server.client.get("/v1/runs", headers={"Origin": origin})
+    read = await shared.client.get("/v1/runs", headers={"Origin": origin})
     assert "access-control-allow-origin" not in read.headers
 
 
-async def test_errors_are_readable_for_local_pages_too(serve: Serve) -> None:
-    server = await serve()
+async def test_errors_are_readable_for_local_pages_too(shared: Server) -> None:
     origin = "http://localhost:3000"
-    answer = await server.client.get("/nowhere", headers={"Origin": origin})
+    answer = await shared.client.get("/nowhere", headers={"Origin": origin})
     assert answer.headers["access-control-allow-origin"] == origin

@@ -68,7 +68,7 @@ async def test_the_input_may_be_blocks(serve: Serve) -> None:
     content = [{"type": "text", "text": "What is it?"}, image]
     body = {"input": [{"role": "user", "content": content}], "wait": True}
     assert (await server.client.post("/v1/runs", json=body)).status_code == 201
-    assert server.model.requests[0].messages == [{"role": "user", "content": content}]
+    assert server.model.requests[0].messages[:1] == [{"role": "user", "content": content}]
 
 
 async def test_a_conversation_with_tool_blocks_is_taken_when_they_match(serve: Serve) -> None:
@@ -119,7 +119,7 @@ async def test_pages_stay_stable_while_runs_are_added(serve: Serve) -> None:
     found: list[str] = []
     cursor: str | None = None
     for _ in range(3):
-        params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        params = {"limit": "2", **({"cursor": cursor} if cursor else {})}
         page = (await server.client.get("/v1/runs", params=params)).json()
         found += [run["id"] for run in page["data"]]
         cursor = page["next_cursor"]

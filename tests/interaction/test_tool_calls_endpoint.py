@@ -36,9 +36,8 @@ async def test_a_call_answers_with_result_output_and_cost(serve: Serve) -> None:
     assert [call["name"] for call in record["tool_calls"]] == ["word_count"]
 
 
-async def test_a_failed_call_is_still_an_answer(serve: Serve) -> None:
-    server = await serve()
-    answer = await post_call(server, "broken", {})
+async def test_a_failed_call_is_still_an_answer(shared: Server) -> None:
+    answer = await post_call(shared, "broken", {})
     assert answer.status_code == 200
     body = answer.json()
     assert body["status"] == "failed"
@@ -46,34 +45,30 @@ async def test_a_failed_call_is_still_an_answer(serve: Serve) -> None:
     assert body["output"] is None
 
 
-async def test_input_that_the_schema_refuses_is_422_with_paths(serve: Serve) -> None:
-    server = await serve()
-    answer = await post_call(server, "word_count", {"text": 5})
+async def test_input_that_the_schema_refuses_is_422_with_paths(shared: Server) -> None:
+    answer = await post_call(shared, "word_count", {"text": 5})
     assert answer.status_code == 422
     error = answer.json()["error"]
     assert error["code"] == "invalid_tool_input"
     assert error["details"][0]["path"] == "/text"
-    assert server.sandbox.calls == []
+    assert shared.sandbox.calls == []
 
 
-async def test_a_tool_that_needs_approval_is_409(serve: Serve) -> None:
-    server = await serve()
-    answer = await post_call(server, "guarded", {})
+async def test_a_tool_that_needs_approval_is_409(shared: Server) -> None:
+    answer = await post_call(shared, "guarded", {})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "approval_required")
-    assert server.sandbox.calls == []
+    assert shared.sandbox.calls == []
 
 
-async def test_an_unknown_tool_is_404_with_the_nearest(serve: Serve) -> None:
-    server = await serve()
-    answer = await post_call(server, "word_cuont", {"text": "a"})
+async def test_an_unknown_tool_is_404_with_the_nearest(shared: Server) -> None:
+    answer = await post_call(shared, "word_cuont", {"text": "a"})
     assert answer.status_code == 404
     assert "word_count" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("body", [{}, {"input": []}, {"input": {}, "x": 1}, {"inptu": {}}])
-async def test_a_malformed_call_is_422(serve: Serve, body: dict[str, Any]) -> None:
-    server = await serve()
-    answer = await server.client.post("/v1/tools/broken/calls", json=body)
+async def test_a_malformed_call_is_422(shared: Server, body: dict[str, Any]) -> None:
+    answer = await shared.client.post("/v1/tools/broken/calls", json=body)
     assert answer.status_code == 422
 
 
@@ -91,21 +86,19 @@ async def test_direct_calls_are_listed_only_when_asked_for(serve: Serve) -> None
     assert await listed("?kind=all") == {run, called}
 
 
-async def test_tools_are_listed_with_their_schemas(serve: Serve) -> None:
-    server = await serve()
-    page = (await server.client.get("/v1/tools")).json()
+async def test_tools_are_listed_with_their_schemas(shared: Server) -> None:
+    page = (await shared.client.get("/v1/tools")).json()
     tools = {tool["name"]: tool for tool in page["data"]}
     assert sorted(tools) == ["broken", "gate", "guarded", "word_count"]
     assert tools["word_count"]["input_schema"]["properties"] == {"text": {"type": "string"}}
     assert tools["guarded"]["approval"] == "always"
     assert len(tools["broken"]["version"]) == 16
     assert "file" not in tools["broken"]
-    assert (await server.client.get("/v1/tools/broken")).json() == tools["broken"]
+    assert (await shared.client.get("/v1/tools/broken")).json() == tools["broken"]
 
 
-async def test_agents_are_listed_with_what_a_request_may_change(serve: Serve) -> None:
-    server = await serve()
-    (agent,) = (await server.client.get("/v1/agents")).json()["data"]
+async def test_agents_are_listed_with_what_a_request_may_change(shared: Server) -> None:
+    (agent,) = (await shared.client.get("/v1/agents")).json()["data"]
     assert agent["name"] == "default"
     assert agent["model"] == "model-1"
     assert agent["tools"] == ["*"]

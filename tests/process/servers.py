@@ -1,10 +1,11 @@
 """Real ``agent-server`` processes for tests: started, waited for by what they print, and ended."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,16 @@ class Served:
                 if self.log[-1]["event"] == "server.ready":
                     self.url = self.log[-1]["url"]
 
+    def kill(self) -> None:
+        """End the process at once, and the server that it may have started."""
+        if self.process.returncode is not None:
+            return
+        self.process.kill()
+        pid = self.log[-1].get("pid", self.process.pid) if self.log else self.process.pid
+        if pid != self.process.pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def client(self) -> httpx2.AsyncClient:
         """Make a client that no proxy stands between."""
         return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=20)
@@ -103,8 +114,7 @@ async def serving(folder: Path, *arguments: str, command: str = "serve") -> Asyn
         await served.ready()
         yield served
     finally:
-        if process.returncode is None:
-            process.kill()
+        served.kill()
         await process.communicate()
 
 
@@ -117,15 +127,20 @@ class Done:
     stderr: str
 
 
-async def run(folder: Path, *arguments: str, timeout_s: float = 60) -> Done:
-    """Run one command to its end."""
-    process = await asyncio.create_subprocess_exec(
+async def spawn(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    """Start a command whose output is read by the test."""
+    return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent_server", *arguments,
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+
+
+async def run(folder: Path, *arguments: str, timeout_s: float = 60) -> Done:
+    """Run one command to its end."""
+    process = await spawn(folder, *arguments)
     try:
         async with asyncio.timeout(timeout_s):
             stdout, stderr = await process.communicate()

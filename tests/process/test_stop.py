@@ -9,7 +9,7 @@ import pytest
 
 from tests.process.servers import SLOW_TOOL, Served, make_folder, serving
 
-SLOW = "model: {provider: demo}\ndemo: {delay_ms: 40}\nserver: {drain_s: 60}\n"
+SLOW = "model: {provider: demo}\ndemo: {delay_ms: 8}\nserver: {drain_s: 60}\n"
 IMPATIENT = "model: {provider: demo}\ndemo: {delay_ms: 0}\nserver: {drain_s: 0.3}\n"
 LONG = "/demo long"
 
@@ -159,6 +159,6 @@ async def test_after_kill_9_in_a_turn_what_was_seen_is_there_and_the_run_ends(
 
 
 async def kill(served: Served) -> None:
-    served.process.kill()
+    served.kill()
     code, _log = await served.wait()
     assert code == -signal.SIGKILL

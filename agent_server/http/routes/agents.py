@@ -1,12 +1,9 @@
 """The configured agents."""
 
-from fastapi import APIRouter
-
-from agent_server.http.deps import RuntimeDep
-from agent_server.http.requests import StrictRoute
+from agent_server.http.deps import RuntimeDep, make_router
 from agent_server.http.schemas import AgentRecord, Page
 
-router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=StrictRoute)
+router = make_router("/v1/agents", "agents")
 
 
 @router.get("", summary="List the agents")

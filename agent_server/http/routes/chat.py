@@ -7,7 +7,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import Body, Request, Response
 from starlette.responses import JSONResponse
 
 from agent_server.agents import Overrides
@@ -20,16 +20,22 @@ from agent_server.events import (
     RunFailed,
     RunIncomplete,
 )
-from agent_server.http.deps import ExchangeDep, RuntimeDep, TenantDep, follow, while_connected
+from agent_server.http.deps import (
+    ExchangeDep,
+    RuntimeDep,
+    TenantDep,
+    follow,
+    make_router,
+    while_connected,
+)
 from agent_server.http.problems import answer_problem, describe_errors, of_failed_run
-from agent_server.http.requests import StrictRoute
 from agent_server.http.schemas import ChatAnswer, ChatBody
 from agent_server.http.sse import stream_events
 from agent_server.runs import RunRequest
 from agent_server.wire.chat import OUTPUT_TYPES, ChatWire
 from agent_server.wire.timing import Batches
 
-router = APIRouter(tags=["chat"], route_class=StrictRoute)
+router = make_router("", "chat")
 
 _EXAMPLES: Final[dict[str, Any]] = {
     "stream": {

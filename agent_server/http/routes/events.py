@@ -3,13 +3,20 @@
 from functools import cache
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic_core import to_json
 
 from agent_server.events import RecordedEvent
-from agent_server.http.deps import After, ExchangeDep, RunId, RuntimeDep, TenantDep, follow
+from agent_server.http.deps import (
+    After,
+    ExchangeDep,
+    RunId,
+    RuntimeDep,
+    TenantDep,
+    follow,
+    make_router,
+)
 from agent_server.http.problems import describe_errors
-from agent_server.http.requests import StrictRoute
 from agent_server.http.sse import stream_events
 from agent_server.messages import JsonObject
 from agent_server.store import Store
@@ -17,7 +24,7 @@ from agent_server.wire.native import NativeWire, parse_types
 from agent_server.wire.reference import render_schema
 from agent_server.wire.timing import pace, stop_after
 
-router = APIRouter(prefix="/v1", tags=["events"], route_class=StrictRoute)
+router = make_router("/v1", "events")
 
 MAX_EVENTS: Final = 1_000
 _OK: Final[dict[str, Any]] = {

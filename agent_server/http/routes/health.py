@@ -2,13 +2,12 @@
 
 from typing import Any, Final
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from agent_server.http.deps import RuntimeDep
+from agent_server.http.deps import RuntimeDep, make_router
 
-router = APIRouter(tags=["health"])
+router = make_router("", "health")
 
 _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "A check fails"}}
 

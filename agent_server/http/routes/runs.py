@@ -3,7 +3,7 @@
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Path, Query, Request, Response
+from fastapi import Body, Path, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from agent_server.http.deps import (
@@ -15,11 +15,12 @@ from agent_server.http.deps import (
     RuntimeDep,
     TenantDep,
     follow,
+    make_router,
     read_on,
     while_connected,
 )
 from agent_server.http.problems import describe_errors
-from agent_server.http.requests import StrictRoute, fingerprint
+from agent_server.http.requests import fingerprint
 from agent_server.http.schemas import Messages, Page, RunBody, RunRecord, RunSummary
 from agent_server.http.sse import stream_events
 from agent_server.runs import RunRequest
@@ -29,7 +30,7 @@ from agent_server.store import Created, RunFilter
 from agent_server.transcript import read_transcript
 from agent_server.wire.native import NativeWire
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
+router = make_router("/v1/runs", "runs")
 
 _EXAMPLES: Final[dict[str, Any]] = {
     "text": {

@@ -3,17 +3,16 @@
 import time
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Response
+from fastapi import Body, Response
 
-from agent_server.http.deps import Cursor, Limit, RuntimeDep, TenantDep, ThreadId
+from agent_server.http.deps import Cursor, Limit, RuntimeDep, TenantDep, ThreadId, make_router
 from agent_server.http.problems import describe_errors
-from agent_server.http.requests import StrictRoute
 from agent_server.http.schemas import Messages, Page, Thread, ThreadBody
 from agent_server.ids import new_id
 from agent_server.store import ThreadRow
 from agent_server.transcript import read_transcript
 
-router = APIRouter(prefix="/v1/threads", tags=["threads"], route_class=StrictRoute)
+router = make_router("/v1/threads", "threads")
 
 _EXAMPLES: Final[dict[str, Any]] = {
     "named": {

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Path
+from fastapi import Body, Path
 
 from agent_server.events import (
     RecordedEvent,
@@ -13,12 +13,11 @@ from agent_server.events import (
     ToolResultCompleted,
     ToolResultFailed,
 )
-from agent_server.http.deps import RuntimeDep, TenantDep, follow
+from agent_server.http.deps import RuntimeDep, TenantDep, follow, make_router
 from agent_server.http.problems import describe_errors
-from agent_server.http.requests import StrictRoute
 from agent_server.http.schemas import CallError, Page, ToolCallBody, ToolCallResult, ToolRecord
 
-router = APIRouter(prefix="/v1/tools", tags=["tools"], route_class=StrictRoute)
+router = make_router("/v1/tools", "tools")
 
 ToolName = Annotated[str, Path(max_length=64, description="A registered tool's name")]
 _EXAMPLES: Final[dict[str, Any]] = {

@@ -1,9 +1,11 @@
 """The bodies that clients send, as pydantic models. Unknown fields are refused."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -31,20 +33,25 @@ class Body(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown(cls, data: Any) -> Any:
-        unknown = (
-            [name for name in data if name not in cls.model_fields]
-            if isinstance(data, dict)
-            else []
+    def _know_all(cls, data: Any) -> Any:
+        return _refuse_unknown(data, cls.model_fields)
+
+
+def _refuse_unknown(data: Any, known: Collection[str]) -> Any:
+    """Name the first unknown field, and the nearest known one."""
+    unknown = [name for name in data if name not in known] if isinstance(data, dict) else []
+    if unknown:
+        name = unknown[0][:MAX_NAME_CHARS]
+        raise PydanticCustomError(
+            "unknown_field",
+            "Unknown field {name}.{hint}",
+            {"name": repr(name), "hint": nearest(name, known)},
         )
-        for name in unknown:
-            short = str(name)[:MAX_NAME_CHARS]
-            raise PydanticCustomError(
-                "unknown_field",
-                "Unknown field {name}.{hint}",
-                {"name": repr(short), "hint": nearest(short, cls.model_fields)},
-            )
-        return data
+    return data
+
+
+def _know_limits(limits: Any) -> Any:
+    return _refuse_unknown(limits, RunLimits.model_fields)
 
 
 def _check_size(metadata: JsonObject) -> JsonObject:
@@ -95,7 +102,9 @@ class RunBody(Body):
     model_params: JsonObject | None = Field(
         default=None, description="Further parameters of the Messages API: thinking, tool_choice, …"
     )
-    limits: RunLimits | None = Field(default=None, description="Smaller than the agent's")
+    limits: Annotated[RunLimits | None, BeforeValidator(_know_limits)] = Field(
+        default=None, description="Smaller than the agent's"
+    )
     on_disconnect: Literal["cancel", "continue"] | None = Field(
         default=None,
         description="What becomes of the run when nobody follows it any more, after a grace time. "

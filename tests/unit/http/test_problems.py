@@ -94,7 +94,7 @@ def test_the_envelope_is_the_messages_api_s_with_a_request_id() -> None:
     request = asked()
     problem = Problem(429, "too_many", "Slow down.", retryable=True, headers={"Retry-After": "12"})
     answer = answer_problem(problem, request)
-    body = from_json(answer.body)
+    body = from_json(bytes(answer.body))
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "12"
     assert body == {
@@ -115,7 +115,7 @@ def test_the_envelope_is_the_messages_api_s_with_a_request_id() -> None:
 
 def test_rfc_9457_is_given_to_who_asks_for_it() -> None:
     answer = answer_problem(Problem(404, "run_not_found", "No."), asked("application/problem+json"))
-    body = from_json(answer.body)
+    body = from_json(bytes(answer.body))
     assert answer.media_type == "application/problem+json"
     assert body["title"] == "Not Found"
     assert body["status"] == 404

@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -120,7 +120,7 @@ def test_the_last_line_is_done() -> None:
     json.loads(ChatWire.farewell.split(b"\n\n")[0].removeprefix(b"data: "))
 
 
-@pytest.mark.parametrize("code", ModelErrorCode.__args__)
+@pytest.mark.parametrize("code", get_args(ModelErrorCode))
 def test_every_failure_of_the_provider_is_told_as_a_gateway_s(code: str) -> None:
     assert explain(code) is FAILURES[code]
     assert explain(code).status in {429, 502, 504}

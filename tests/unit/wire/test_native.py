@@ -72,7 +72,7 @@ def test_the_stream_begins_with_a_retry_time_and_a_comment() -> None:
 
 def test_types_are_read_from_a_comma_list() -> None:
     assert parse_types(None) is None
-    assert parse_types("text.delta, run.completed") == {"text.delta", "run.completed"}
+    assert parse_types("text.delta, run.completed") == frozenset({"text.delta", "run.completed"})
 
 
 def test_an_unknown_type_is_refused_with_the_nearest_match() -> None:

@@ -1,4 +1,4 @@
-"""The server's side of one child: its channel, its output, how to wait for it and how to kill it."""
+"""The server's side of one child: its channel, its output, how to wait for it, how to kill it."""
 
 import asyncio
 import os

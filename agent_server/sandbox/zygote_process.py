@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 
 from agent_server.errors import SandboxUnavailable, ToolLoadError
 from agent_server.sandbox import warden
-from agent_server.sandbox.born import Child, Ended
+from agent_server.sandbox.child_process import Child, Ended
 from agent_server.sandbox.frames import FrameError, FrameReader, parse_strictly
 from agent_server.sandbox.protocol import START_CAP_BYTES, Report, Spawn, Start, ZygoteConfig
 from agent_server.tooling.spec import ToolSpec
@@ -76,8 +76,10 @@ class Zygote:
         """Whether children can be had from it."""
         return self._pidfd is not None and self._control.fileno() >= 0
 
-    def spawn(self) -> Child:
+    def spawn(self, *, rehearse: bool) -> Child:
         """Have a child forked; it can be sent its request at once.
+
+        One that parks first may ``rehearse``: it starts later and then serves faster.
 
         Raises:
             SandboxUnavailable: the zygote takes no message, or there are no descriptors left.
@@ -89,7 +91,7 @@ class Zygote:
             child = Child(number, self._scratch_root / f"{self.pid}-{number}")
         except OSError as error:
             raise SandboxUnavailable(f"No process can be had: {error.strerror}.") from error
-        message = to_json(Spawn(number, str(child.scratch)))
+        message = to_json(Spawn(number, str(child.scratch), rehearse))
         try:
             socket.send_fds(self._control, [message], child.far_ends)
         except OSError as error:
@@ -133,7 +135,7 @@ class Zygote:
             except BlockingIOError:
                 return
             except OSError as error:  # no descriptor left for a pidfd, or the zygote is dead
-                log.error("sandbox.control_failed", error=str(error))
+                log.warning("sandbox.control_failed", error=str(error))
                 data = b""
             if not data:
                 self._close_control()
