@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.interaction.harness import Serve, Server, open_server
 
@@ -13,6 +14,20 @@ from tests.interaction.harness import Serve, Server, open_server
 def anyio_backend() -> str:
     """One event loop for all tests."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """One plain line a log entry: the default draws every traceback as a picture."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        cache_logger_on_first_use=False,
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 from agent_server.messages import JsonObject, Message, text_of, tool_uses
 
-_MAX_QUESTION: Final = 8_000
+_MAX_QUESTION: Final = 4_000
 _MAX_QUOTE: Final = 400
 
 

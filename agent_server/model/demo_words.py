@@ -10,10 +10,11 @@ _QUOTED: Final = re.compile(r'"([^"]*)"|“([^”]*)”|«([^»]*)»|`([^`]+)`|(
 _NUMBER: Final = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 _DATE: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?Z?)?\b")
 _JOINT: Final = re.compile(
-    r"\s?(?:[;\n]+|,?\s+(?:and\s+)?(?:after\s+that|afterwards|then)\b,?|,?\s+(?:and|plus\s+also)\b|"
-    r"[?!.]\s+(?=\S)|,\s)\s*",
+    r"\s?(?:[;\n]{1,9}|,?\s{1,3}(?:and\s)?(?:after\sthat|afterwards|then)\b,?"
+    r"|,?\s{1,3}(?:and|plus\salso)\b|[?!.]\s(?=\S)|,\s)\s{0,3}",
     re.IGNORECASE,
 )
+_MAX_CLAUSES: Final = 12
 
 _STOP: Final = """
 a an and any are as at be by can could did do does for from get give has have hello help hi how i if
@@ -190,12 +191,15 @@ def city(text: str) -> str | None:
 def clauses(text: str) -> Iterator[tuple[str, str]]:
     """Split into what may be separate wishes, each with the joint that led to it."""
     spans = [match.span() for match in _QUOTED.finditer(text)]
-    start, joint = 0, ""
+    start, joint, found = 0, "", 0
     for match in _JOINT.finditer(text):
         if any(a < match.end() and match.start() < b for a, b in spans):
             continue
+        if found == _MAX_CLAUSES:
+            break
         if match.start() > start:
             yield joint, text[start : match.start()]
+            found += 1
         start, joint = match.end(), match[0]
     if start < len(text):
         yield joint, text[start:]

@@ -212,7 +212,7 @@ def _error_object(body: object) -> JsonObject | None:
 
 
 def _detail(value: object) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and "message" in value:
         value = f"{value.get('type')}: {value.get('message')}"
     return str(value)[:_MAX_DETAIL]
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import inspect
 import os
+import resource
 import signal
 import socket
 import sys
@@ -216,15 +217,30 @@ class _Wire:
             self.send(ProgressFrame(done=done, total=total, message=message))
 
     def finish(self, frame: ResultFrame | ErrorFrame, *, cap_bytes: int) -> None:
-        data = encode_frame(frame)
+        usage = _usage()
+        data = encode_frame(frame.model_copy(update=usage))
         if len(data) > frame_cap_bytes(cap_bytes):
-            data = encode_frame(too_large(cap_bytes))
+            data = encode_frame(too_large(cap_bytes).model_copy(update=usage))
         _flush()
         self._send(data)
 
     def _send(self, data: bytes) -> None:
         with self._lock:
             self._channel.sendall(data)
+
+
+def _usage() -> dict[str, bool | int]:
+    """Say what this process and those it waited for used, and whether any are left."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        alone = False
+    except ChildProcessError:  # orphans below it would have come to it: it adopts them
+        alone = True
+    peak_rss_kb = max(own.ru_maxrss, others.ru_maxrss)
+    return {"alone": alone, "cpu_ms": round(cpu_s * 1000), "peak_rss_kb": peak_rss_kb}
 
 
 def _flush() -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+GONE_S: Final = 1.0
+"""How long a killed child may take to be buried before its zygote is killed too."""
 _READ_BYTES: Final = 65_536
 _FRAME_BYTES: Final = 262_144
 

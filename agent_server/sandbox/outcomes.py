@@ -30,8 +30,10 @@ Verdict = ResultFrame | ErrorFrame | Stopped
 def conclude(verdict: Verdict | None, child: Child, *, tool: ToolSpec, duration_ms: int) -> Outcome:
     """Return the outcome; without a verdict, how the process ended tells."""
     ended = child.ended.result() if child.ended.done() else None
-    cpu_ms = ended.cpu_ms if ended else None
-    peak_rss_kb = ended.peak_rss_kb if ended else None
+    told = verdict if isinstance(verdict, (ResultFrame, ErrorFrame)) else None
+    usage = ended or told
+    cpu_ms = usage.cpu_ms if usage else None
+    peak_rss_kb = usage.peak_rss_kb if usage else None
     if isinstance(verdict, ResultFrame):
         return Returned(
             content=verdict.content,

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from agent_server.errors import SandboxUnavailable, ToolLoadError
-from agent_server.sandbox.child_process import Child
+from agent_server.sandbox.child_process import GONE_S, Child
 from agent_server.sandbox.scratch import ScratchSweeper
 from agent_server.sandbox.zygote_process import Zygote, ZygotePlan, start_zygote
 from agent_server.tooling.spec import ToolSpec
@@ -63,10 +63,24 @@ class ChildPool:
             self._serving.clear()
             await self._serving.wait()
 
-    def replace(self, child: Child) -> None:
-        """Take back a child that has served, and park another in its place."""
-        self._discard(child)
-        self._fill()
+    def bury(self, child: Child) -> None:
+        """Take back a child that was killed; once it is gone, park another in its place.
+
+        Nobody waits for that: clearing up costs as much time as many a call.
+        """
+        loop = asyncio.get_running_loop()
+        overdue = loop.call_later(GONE_S, self._report_overdue, child)
+
+        def replace(_: object) -> None:
+            overdue.cancel()
+            self._discard(child)
+            self._fill()
+
+        child.ended.add_done_callback(replace)
+
+    def _report_overdue(self, child: Child) -> None:
+        log.error("sandbox.child_not_gone", child=child.number)
+        self._zygote.kill()
 
     def kill_zygote(self) -> None:
         """Kill the zygote and all its children; another takes its place."""

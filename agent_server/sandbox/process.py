@@ -152,7 +152,7 @@ class ProcessSandbox:
             return await supervision.run(data, give_up=self._pool.kill_zygote)
         finally:
             self._places.release()
-            self._pool.replace(child)
+            self._pool.bury(child)
 
     async def _take(self) -> Child | str:
         """Return a child and hold a place for it, or say why there is none."""

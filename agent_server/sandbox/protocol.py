@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
+    Field,
     FiniteFloat,
     StringConstraints,
     TypeAdapter,
@@ -60,7 +61,18 @@ def _check_block(block: JsonObject) -> JsonObject:
     return block
 
 
-class ResultFrame(_Frame):
+class _Ending(_Frame):
+    """The last thing a child says: what it used, and whether no process is left below it.
+
+    The tool could lie about either, but gains nothing: the zygote looks for itself.
+    """
+
+    alone: bool = False
+    cpu_ms: Annotated[int, Field(ge=0)] | None = None
+    peak_rss_kb: Annotated[int, Field(ge=0)] | None = None
+
+
+class ResultFrame(_Ending):
     """Child to server: the tool returned."""
 
     t: Literal["result"] = "result"
@@ -69,7 +81,7 @@ class ResultFrame(_Frame):
     truncated: bool
 
 
-class ErrorFrame(_Frame):
+class ErrorFrame(_Ending):
     """Child to server: the tool did not return, or could not be run."""
 
     t: Literal["error"] = "error"

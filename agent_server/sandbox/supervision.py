@@ -1,32 +1,32 @@
 """One call in one child, from its request to its outcome.
 
 The server owns time: at the deadline, on cancellation, after the result and at any excess it kills
-the child, and knows the outcome only when the whole process tree is gone.
+the child. It then waits until the whole process tree is gone, but for one case: a child that has
+told its result, has no process below it and has been sent SIGKILL runs no more, and only takes the
+kernel a while to clear away.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
 from agent_server.sandbox import Observe, Outcome, Progress
-from agent_server.sandbox.child_process import Child
+from agent_server.sandbox.child_process import GONE_S, Child
 from agent_server.sandbox.frames import FrameError, FrameReader, OversizeError
 from agent_server.sandbox.outcomes import Stopped, Verdict, conclude, timed_out
 from agent_server.sandbox.output import FloodError, PrintedStream
 from agent_server.sandbox.protocol import (
     PROGRESS_FRAMES,
+    ErrorFrame,
     ProgressFrame,
+    ResultFrame,
     frame_cap_bytes,
     parse_child_frame,
     too_large,
 )
 from agent_server.tooling.spec import ToolSpec
-
-_GONE_S: Final = 1.0
-"""How long a killed child may take to be buried before its zygote is killed too."""
 
 log = structlog.get_logger(__name__)
 
@@ -58,17 +58,19 @@ class Supervision:
         self._open = set(self._streams)
 
     async def run(self, request: bytes, *, give_up: Callable[[], None]) -> Outcome:
-        """Have the child serve ``request``; return when nothing of it is left.
+        """Have the child serve ``request``; return when nothing of it can run any more.
 
         ``give_up`` kills the child's zygote: the last resort when a killed child is not buried.
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
+        verdict: Verdict | None = None
         try:
             verdict = await self._serve(request)
         finally:
             self._child.kill()
-            await _wait_until_gone(self._child, give_up)
+            if not (isinstance(verdict, (ResultFrame, ErrorFrame)) and verdict.alone):
+                await _wait_until_gone(self._child, give_up)
         duration_ms = round((loop.time() - started_s) * 1000)
         verdict = await self._show_rest() or verdict
         return conclude(verdict, self._child, tool=self._tool, duration_ms=duration_ms)
@@ -123,21 +125,24 @@ class Supervision:
         data = self._child.read_output(descriptor) if descriptor in self._open else None
         if data is None:
             return False
-        stream = self._streams[descriptor]
         if not data:
             self._open.remove(descriptor)
             self._child.forget(descriptor)
-        shown = stream.feed(data) if data else stream.finish()
+            return False
+        shown = self._streams[descriptor].feed(data)
         if shown is not None:
             await self._observe(shown)
-        return bool(data)
+        return True
 
     async def _show_rest(self) -> Verdict | None:
-        """Show what the dead child had printed and nobody had read yet."""
+        """Show what the killed child had printed and nobody had read yet."""
         try:
-            for descriptor in self._streams:
+            for descriptor, stream in self._streams.items():
                 while await self._show(descriptor):
                     continue
+                rest = stream.finish()
+                if rest is not None:
+                    await self._observe(rest)
         except FloodError as flood:
             return Stopped("output", str(flood))
         return None
@@ -148,7 +153,7 @@ async def _wait_until_gone(child: Child, give_up: Callable[[], None]) -> None:
     cancelled: asyncio.CancelledError | None = None
     loop = asyncio.get_running_loop()
     for last_resort in (give_up, None):
-        deadline_s = loop.time() + _GONE_S
+        deadline_s = loop.time() + GONE_S
         while not child.ended.done() and (left_s := deadline_s - loop.time()) > 0:
             try:
                 await asyncio.wait([child.ended], timeout=left_s)

@@ -99,7 +99,10 @@ class Created:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """A run as its rows say. ``last_seq`` is 0 before the first event."""
+    """A run as its rows say. ``last_seq`` is 0 before the first event.
+
+    ``attempts`` counts the claims since the run last made progress (a turn or a result on disk).
+    """
 
     id: str
     tenant: str
@@ -153,7 +156,11 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallRow:
-    """One tool call. ``state``: pending, running, completed, failed, rejected."""
+    """One tool call on record: one that was requested or rejected.
+
+    ``state``: pending, running, completed, failed, rejected. ``requested_seq`` is None for a
+    rejected call.
+    """
 
     call_id: str
     turn: int | None
@@ -183,7 +190,10 @@ class ThreadRow:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """What ``list_runs`` selects. ``q`` matches ids by prefix and metadata by substring."""
+    """What ``list_runs`` selects. ``q`` matches ids by prefix and metadata by substring.
+
+    ``extra``: entries that the metadata must have, compared by value (None: absent or null).
+    """
 
     status: str | None = None
     agent: str | None = None
@@ -225,7 +235,8 @@ class Store(Protocol):
     async def commit(self, commits: Sequence[Commit]) -> list[int]:
         """Write all ``commits`` in one transaction; return each one's first seq, 0 where fenced.
 
-        A fenced commit writes nothing and spoils none of the others.
+        A fenced commit writes nothing and spoils none of the others; so does one that cannot be
+        written for a fault of its own, which is logged.
         """
         ...
 
@@ -234,7 +245,8 @@ class Store(Protocol):
     ) -> int:
         """Append to a run one does not own if its status is in ``allowed``; return the first seq.
 
-        Returns 0, having written nothing, when the status is another.
+        Returns 0, having written nothing, when the status is another. A run that waits for
+        approvals is queued again by the decision of the last one.
         """
         ...
 

@@ -97,8 +97,9 @@ class SqlReads:
         run = found[0]
         if not run.status.is_terminal:
             return run
-        (end,) = await self._record(await self._query(_END, (run_id,)))
-        return with_output(run, end)
+        for end in await self._record(await self._query(_END, (run_id,))):
+            return with_output(run, end)
+        return run
 
     async def list_runs(
         self, tenant: str, where: RunFilter, *, limit: int, before: str | None
@@ -138,6 +139,8 @@ class SqlReads:
     async def _query(self, sql: str, parameters: Any) -> list[Any]:
         try:
             return list(await next(self._turns).execute_fetchall(sql, parameters))
+        except OverflowError:  # a number beyond 64 bits matches nothing
+            return []
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
 

@@ -50,11 +50,17 @@ class Tool(Generic[P, R_co]):
 
 
 @overload
-def tool(fn: Callable[P, R_co], /) -> Tool[P, R_co]: ...
+def tool(fn: Callable[P, R_co], /) -> Tool[P, R_co]:  # noqa: D418 -- each form has its sentence
+    """Declare a tool bare, with every option at its default."""
+
+
 @overload
-def tool(
+def tool(  # noqa: D418 -- each form has its sentence
     **options: Unpack[ToolOptions],
-) -> Callable[[Callable[P, R_co]], Tool[P, R_co]]: ...
+) -> Callable[[Callable[P, R_co]], Tool[P, R_co]]:
+    """Declare a tool with options."""
+
+
 def tool(
     fn: Callable[P, R_co] | None = None, /, **options: Any
 ) -> Tool[P, R_co] | Callable[[Callable[P, R_co]], Tool[P, R_co]]:

@@ -33,6 +33,8 @@ def to_json_value(value: object) -> Any:
         raise ResultError(
             "the result holds bytes that are not UTF-8 text: return an image or document block"
         ) from None
+    except UnicodeEncodeError:
+        raise ResultError("the result holds a NUL character or a lone surrogate") from None
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise ResultError(f"the result is not JSON: {_reason(error)}") from error
     _check(plain)
@@ -71,7 +73,7 @@ def _fault_of(value: Any) -> str | None:
         case bool():
             return None
         case str() if not is_storable(value):
-            return "a NUL character or a lone surrogate: see sanitize_text"
+            return "a NUL character or a lone surrogate"
         case float() if not math.isfinite(value):
             return f"{value}, which is not a JSON number: return null, or text"
         case int() if value.bit_length() > MAX_INTEGER_BITS:

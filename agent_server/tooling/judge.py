@@ -11,7 +11,13 @@ import jsonschema_rs
 from jsonschema_rs import Draft202012Validator
 
 from agent_server.messages import JsonObject
-from agent_server.tooling.patterns import MATCH_BUDGET, MAX_ATOMS, REGEX_OPTIONS, Matcher
+from agent_server.tooling.patterns import (
+    MATCH_BUDGET,
+    MAX_ATOMS,
+    REGEX_OPTIONS,
+    Matcher,
+    count_atoms,
+)
 from agent_server.tooling.subschemas import SchemaError
 
 if TYPE_CHECKING:
@@ -34,9 +40,13 @@ class Judge:
         Raises:
             SchemaError: the schema does not compile.
         """
+        patterns = list(patterns)
+        if sum(map(count_atoms, patterns)) > MAX_ATOMS:
+            raise SchemaError(
+                "its patterns repeat too much: with all repetitions written out they have more "
+                f"than {MAX_ATOMS} atoms"
+            )
         self.matchers = {pattern: Matcher(pattern) for pattern in patterns}
-        if sum(matcher.atoms for matcher in self.matchers.values()) > MAX_ATOMS:
-            raise SchemaError(f"written out, its patterns have more than {MAX_ATOMS} atoms")
         self._registry = jsonschema_rs.Registry([(_DOCUMENT, schema)])
         self._parts: dict[str, Draft202012Validator] = {}
         self._keyword = _keyword_on(self)

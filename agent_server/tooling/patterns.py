@@ -16,15 +16,20 @@ __all__ = ["MATCH_BUDGET", "REGEX_OPTIONS", "Matcher", "count_atoms"]
 
 MATCH_BUDGET: Final = 4_000_000
 """Characters times atoms that one verdict may cost: some 50 ms in the worst case."""
-MAX_ATOMS: Final = 5_000
+MAX_ATOMS: Final = 4_000
+"""How many all patterns of one schema may have: so much is compiled in some 50 ms."""
+_PROPERTY_ATOMS: Final = 40
+"""A Unicode property such as ``\\p{L}`` compiles to as much as this many classes."""
 MAX_CHARS: Final = 2_000
 REGEX_OPTIONS: Final = RegexOptions(size_limit=10 * 1024 * 1024)
 
 _TOKEN: Final = re.compile(
-    r"""\\[pPu]\{[^}]*\} | \\. | \[(?:\\.|[^\]\\])*\] | \(\?<?[:=!] | \(
-    | (?P<close>\)) | \{(?P<least>\d+)(?P<comma>,?)(?P<most>\d*)\} | (?P<free>[*+?|^$]) | .""",
+    r"""(?P<property>\\[pP]\{[^}]*\}?) | \\u\{[^}]*\}? | \\. | \[(?:\\.|[^\]\\])*\]?
+    | \(\?<?[:=!] | \( | (?P<close>\)) | \{(?P<least>\d+)(?P<comma>,?)(?P<most>\d*)\}
+    | (?P<free>[*+?|^$]) | .""",
     re.VERBOSE | re.DOTALL,
 )
+"""Linear: what is left open takes the whole rest, so nothing is read twice."""
 
 
 class Matcher:
@@ -36,13 +41,7 @@ class Matcher:
         Raises:
             SchemaError: the linear-time engine cannot take it.
         """
-        if len(pattern) > MAX_CHARS:
-            raise SchemaError(f"a pattern has at most {MAX_CHARS} characters")
         self.atoms = count_atoms(pattern)
-        if self.atoms > MAX_ATOMS:
-            raise SchemaError(
-                f"the pattern {pattern!r} repeats too much: written out it has {self.atoms} atoms"
-            )
         try:
             self._validator = Draft202012Validator(
                 {"pattern": pattern}, pattern_options=REGEX_OPTIONS
@@ -50,7 +49,7 @@ class Matcher:
         except ValidationError:
             raise SchemaError(
                 f"the pattern {pattern!r} is refused: patterns are matched in linear time, "
-                "without look-around or back-references"
+                "without look-around, back-references or huge repetitions"
             ) from None
 
     def matches(self, text: str) -> bool:
@@ -59,7 +58,13 @@ class Matcher:
 
 
 def count_atoms(pattern: str) -> int:
-    """Count characters, classes and escapes, counted repetitions written out; at least 1."""
+    """Count characters, classes and escapes, counted repetitions written out; at least 1.
+
+    Raises:
+        SchemaError: the pattern is too long to be looked at.
+    """
+    if len(pattern) > MAX_CHARS:
+        raise SchemaError(f"a pattern has at most {MAX_CHARS} characters")
     totals = [0]
     last = 0
     for token in _TOKEN.finditer(pattern):
@@ -75,8 +80,8 @@ def count_atoms(pattern: str) -> int:
         elif token[0].startswith("("):
             totals.append(0)
         else:
-            last = 1
-            totals[-1] += 1
+            last = _PROPERTY_ATOMS if token["property"] else 1
+            totals[-1] += last
     return max(1, sum(totals))
 
 

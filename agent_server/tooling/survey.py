@@ -15,6 +15,8 @@ MAX_DEPTH: Final = 64
 MAX_INTEGER_BITS: Final = 1023
 """Larger integers are no IEEE double, and the judge takes the largest for infinity."""
 
+_CONTAINERS: Final = (dict, list)
+
 _Path = tuple[Any, str | int] | None
 """A path as a linked list, its last part first: (the rest, part)."""
 
@@ -51,6 +53,8 @@ def _look_over(level: list[tuple[Any, _Path]], tally: Survey) -> list[tuple[Any,
     for value, path in level:
         kind = type(value)
         fault: str | None = None
+        if kind in _CONTAINERS and tally.values + len(below) + len(value) > MAX_VALUES:
+            return Problem("", f"the input holds more than {MAX_VALUES} values")
         if kind is dict:
             fault = _fault_of_names(value)
             tally.values += len(value)
@@ -65,8 +69,6 @@ def _look_over(level: list[tuple[Any, _Path]], tally: Survey) -> list[tuple[Any,
             fault = _fault_of(value)
         if fault:
             return _problem(path, fault)
-        if tally.values + len(below) > MAX_VALUES:
-            return Problem("", f"the input holds more than {MAX_VALUES} values")
     return below
 
 

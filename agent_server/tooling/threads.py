@@ -1,6 +1,5 @@
 """Refusing tool files that start threads when they are imported."""
 
-import functools
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,60 +17,48 @@ _TASKS: Final = Path("/proc/self/task")
 
 @contextmanager
 def refusing_threads(file: Path) -> Iterator[None]:
-    """Refuse files that start threads: they would not exist in a forked process.
+    """Refuse a file that starts threads: they would not exist in a forked process.
 
     Raises:
-        ToolLoadError: a thread is running that was not before.
+        ToolLoadError: a thread is running that ``file`` started.
     """
-    before = set(threading.enumerate())
     tasks = _count_tasks()
-    audit = _thread_audit()
-    audit.watch(str(file))
-    try:
+    with _recording_starts(str(file)) as started:
         yield
-    finally:
-        line = audit.stop()
-    started = [thread.name for thread in threading.enumerate() if thread not in before]
-    if (started and line) or (tasks == 1 and _count_tasks() > 1):
-        names = ", ".join(started) or "of a native library"
+    alive = {thread.name: line for thread, line in started.items() if thread.is_alive()}
+    # A thread of Python's that has just ended may still be counted as a task.
+    if alive or (not started and tasks == 1 and _count_tasks() > 1):
+        line = min(alive.values(), default=1)
+        names = ", ".join(alive) or "a native library's"
         raise ToolLoadError(
-            f"{file}:{line or 1}: it starts a thread ({names}) when it is imported, which a forked "
+            f"{file}:{line}: it starts a thread ({names}) when it is imported, which a forked "
             "process would lack: start it inside the tool"
         )
 
 
-class _ThreadAudit:
-    """An audit hook that remembers which line of a file started a thread."""
+@contextmanager
+def _recording_starts(file: str) -> Iterator[dict[threading.Thread, int]]:
+    """Give the threads that ``file`` starts meanwhile, each with the line that does it.
 
-    def __init__(self) -> None:
-        self._file: str | None = None
-        self._line: int | None = None
+    Python 3.11 has no audit event for it, so ``Thread.start`` is replaced for the time of the
+    import.
+    """
+    original = threading.Thread.start
+    started: dict[threading.Thread, int] = {}
 
-    def watch(self, file: str) -> None:
-        """Look for threads that ``file`` starts from now on."""
-        self._file, self._line = file, None
-
-    def stop(self) -> int | None:
-        """Look away; return the line that started one."""
-        self._file = None
-        return self._line
-
-    def __call__(self, event: str, _arguments: tuple[object, ...]) -> None:
-        if self._file is None or event != "_thread.start_new_thread":
-            return
+    def start(thread: threading.Thread) -> None:
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- how a stack is walked
-        while frame is not None and frame.f_code.co_filename != self._file:
+        while frame is not None and frame.f_code.co_filename != file:
             frame = frame.f_back
         if frame is not None:
-            self._line = frame.f_lineno
+            started[thread] = frame.f_lineno
+        original(thread)
 
-
-@functools.cache
-def _thread_audit() -> _ThreadAudit:
-    """Return the process's one hook: none can ever be taken away again."""
-    hook = _ThreadAudit()
-    sys.addaudithook(hook)
-    return hook
+    threading.Thread.start = start  # type: ignore[method-assign, assignment]  # put back below
+    try:
+        yield started
+    finally:
+        threading.Thread.start = original  # type: ignore[method-assign]
 
 
 def _count_tasks() -> int:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from agent_server.config import load_settings
 from agent_server.http.app import create_app
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("storage", choices=["sqlite", "memory"])
     parser.add_argument("--ready-file", type=Path, required=True)
     arguments = parser.parse_args()
-    with asyncio.Runner(loop_factory=uvicorn.loops.uvloop.uvloop_loop_factory) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(arguments.storage, arguments.ready_file))
 
 

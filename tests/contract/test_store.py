@@ -224,6 +224,14 @@ async def test_pages_join_to_the_whole(store: Store) -> None:
     assert pages == whole
 
 
+async def test_numbers_beyond_all_reason_match_nothing(store: Store) -> None:
+    run = await finished_run(store)
+    assert await store.read_events(run.id, after=10**30) == []
+    assert await store.read_events("run_none") == []
+    with pytest.raises(NotFound):
+        await store.attempt_raw(run.id, 10**30, 1)
+
+
 async def test_a_fenced_commit_writes_nothing_and_spoils_no_other(store: Store) -> None:
     run, claim = await start(store)
     other, other_claim = await start(store)

@@ -312,14 +312,14 @@ def _spoil(data: bytes, plan: Plan) -> bytes:
         return b""
     if "garbage" in plan.faults:
         return b"event: message_start\ndata: <html>no</html>\n\n"
-    events = [event + b"\n\n" for event in data.rstrip(b"\n").split(b"\n\n")]
-    if "nostop" in plan.faults:
-        events = [event for event in events if b"message_stop" not in event]
     share = plan.share("error")
-    if share is not None:
-        error = json.dumps(_error(529, "Overloaded")).encode()
-        events = [*events[: int(len(events) * share)], b"event: error\ndata: %b\n\n" % error]
-    data = b"".join(events)
+    if "nostop" in plan.faults or share is not None:
+        events = [event + b"\n\n" for event in data.rstrip(b"\n").split(b"\n\n")]
+        events = [event for event in events if b"message_stop" not in event]
+        if share is not None:
+            error = json.dumps(_error(529, "Overloaded")).encode()
+            events = [*events[: int(len(events) * share)], b"event: error\ndata: %b\n\n" % error]
+        data = b"".join(events)
     return data.replace(b"\n", b"\r\n") if "crlf" in plan.faults else data
 
 

@@ -304,21 +304,32 @@ async def _serving(runtime: Runtime) -> AsyncIterator[tuple[str, _QuickServer]]:
 
 
 @asynccontextmanager
-async def open_server(
-    *turns: Turn, settings: Settings | None = None, store: Store | None = None
+async def _connected(
+    runtime: AbstractAsyncContextManager[Runtime], model: ScriptedModel, sandbox: LocalSandbox
 ) -> AsyncIterator[Server]:
+    async with (
+        runtime as opened,
+        _serving(opened) as (url, server),
+        httpx2.AsyncClient(base_url=url, timeout=LIMIT_S, trust_env=False) as client,
+    ):
+        yield Server(url, client, opened, model, sandbox, server.stop)
+
+
+def open_server(
+    *turns: Turn, settings: Settings | None = None, store: Store | None = None
+) -> AbstractAsyncContextManager[Server]:
     """Run a server whose model plays ``turns``; by default everything is in memory."""
     model, sandbox = ScriptedModel(turns), LocalSandbox()
-    opened: AbstractAsyncContextManager[Runtime] = open_runtime(
+    runtime = open_runtime(
         settings or make_settings(),
         model=model,
         store=store or MemoryStore(),
         sandbox=sandbox,
         registry=ToolRegistry(SPECS),
     )
-    async with (
-        opened as runtime,
-        _serving(runtime) as (url, server),
-        httpx2.AsyncClient(base_url=url, timeout=LIMIT_S, trust_env=False) as client,
-    ):
-        yield Server(url, client, runtime, model, sandbox, server.stop)
+    return _connected(runtime, model, sandbox)
+
+
+def open_real_server(settings: Settings) -> AbstractAsyncContextManager[Server]:
+    """Run a server with nothing but real parts; its ``model`` and ``sandbox`` stay unused."""
+    return _connected(open_runtime(settings), ScriptedModel([]), LocalSandbox())

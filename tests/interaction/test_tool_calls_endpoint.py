@@ -45,19 +45,21 @@ async def test_a_failed_call_is_still_an_answer(shared: Server) -> None:
     assert body["output"] is None
 
 
-async def test_input_that_the_schema_refuses_is_422_with_paths(shared: Server) -> None:
-    answer = await post_call(shared, "word_count", {"text": 5})
+async def test_input_that_the_schema_refuses_is_422_with_paths(serve: Serve) -> None:
+    server = await serve()
+    answer = await post_call(server, "word_count", {"text": 5})
     assert answer.status_code == 422
     error = answer.json()["error"]
     assert error["code"] == "invalid_tool_input"
     assert error["details"][0]["path"] == "/text"
-    assert shared.sandbox.calls == []
+    assert server.sandbox.calls == []
 
 
-async def test_a_tool_that_needs_approval_is_409(shared: Server) -> None:
-    answer = await post_call(shared, "guarded", {})
+async def test_a_tool_that_needs_approval_is_409(serve: Serve) -> None:
+    server = await serve()
+    answer = await post_call(server, "guarded", {})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "approval_required")
-    assert shared.sandbox.calls == []
+    assert server.sandbox.calls == []
 
 
 async def test_an_unknown_tool_is_404_with_the_nearest(shared: Server) -> None:

@@ -129,18 +129,17 @@ class Done:
 
 async def spawn(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
     """Start a command whose output is read by the test."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent_server", *arguments,
-        cwd=folder,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    return await _spawn_python(folder, "-m", "agent_server", *arguments)
 
 
-async def run(folder: Path, *arguments: str, timeout_s: float = 60) -> Done:
+async def run(folder: Path, *arguments: str) -> Done:
     """Run one command to its end."""
-    process = await spawn(folder, *arguments)
+    return await run_python(folder, "-m", "agent_server", *arguments)
+
+
+async def run_python(folder: Path, *arguments: str, timeout_s: float = 60) -> Done:
+    """Run Python with ``arguments`` to its end."""
+    process = await _spawn_python(folder, *arguments)
     try:
         async with asyncio.timeout(timeout_s):
             stdout, stderr = await process.communicate()
@@ -149,3 +148,13 @@ async def run(folder: Path, *arguments: str, timeout_s: float = 60) -> Done:
             process.kill()
             await process.communicate()
     return Done(process.returncode or 0, stdout.decode(), stderr.decode())
+
+
+async def _spawn_python(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *arguments,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip

@@ -41,7 +41,9 @@ async def test_a_run_goes_through_the_server_that_holds_the_database(tmp_path: P
         run_id = listed[0]["id"]
         by_server = await run(tmp_path, "runs", "export", run_id)
         async with served.client() as client:
-            page = await client.get(f"/v1/runs/{run_id}/events?limit=100")
+            page = await client.get(
+                f"/v1/runs/{run_id}/events?limit=100", headers={"accept": "application/json"}
+            )
             assert [event["type"] for event in page.json()["data"]] == types
         await served.end()
     from_disk = await run(tmp_path, "runs", "export", run_id)

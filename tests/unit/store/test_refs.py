@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,7 +90,7 @@ def test_thinking_is_kept_by_reference_too() -> None:
 
 
 def test_a_text_that_is_not_its_deltas_stays_inline() -> None:
-    events = text_turn(TEXT)[:-2] + [TextCompleted(turn=1, block="b1.1.0", text=TEXT + "!")]
+    events = [*text_turn(TEXT)[:-2], TextCompleted(turn=1, block="b1.1.0", text=TEXT + "!")]
     data, found = store_all(DeltaMemory(), events)[-1]
     assert (data, found) == (encode_data(events[-1]), [])
 
@@ -115,7 +116,7 @@ def test_memory_ends_with_the_turn_the_wait_and_the_run() -> None:
         assert (len(memory), memory.size) == (0, 0)
 
 
-def test_memory_is_bounded_for_a_run(monkeypatch: object) -> None:
+def test_memory_is_bounded_for_a_run() -> None:
     memory = DeltaMemory()
     piece = "x" * 65_536
     events: list[AnyEvent] = [
@@ -130,12 +131,8 @@ def test_memory_is_bounded_for_a_run(monkeypatch: object) -> None:
 def test_a_reference_to_missing_deltas_is_an_error() -> None:
     stored = store_all(DeltaMemory(), text_turn(TEXT))
     data, found = stored[-2]
-    try:
+    with pytest.raises(StoreError, match="not complete"):
         splice(data, found, lambda _ref: b"")
-    except StoreError as error:
-        assert "not complete" in error.message
-    else:
-        raise AssertionError
 
 
 pieces = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=8)
@@ -153,12 +150,12 @@ def test_whatever_was_said_comes_back_byte_for_byte(
     content = []
     for index, (is_text, parts) in enumerate(blocks):
         block, text = f"b1.1.{index}", "".join(parts) + tail
-        for part in parts:
-            events.append(
-                TextDelta(turn=1, block=block, delta=part)
-                if is_text
-                else ThinkingDelta(turn=1, block=block, thinking=part)
-            )
+        events += [
+            TextDelta(turn=1, block=block, delta=part)
+            if is_text
+            else ThinkingDelta(turn=1, block=block, thinking=part)
+            for part in parts
+        ]
         if is_text:
             events.append(TextCompleted(turn=1, block=block, text=text))
             content.append({"type": "text", "text": text})

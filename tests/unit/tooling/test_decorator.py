@@ -3,7 +3,10 @@
 import asyncio
 import functools
 import inspect
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -11,6 +14,8 @@ from pydantic import Field
 
 from agent_server import Tool, ToolContext, tool
 from agent_server.errors import ToolLoadError
+
+ROOT = Path(__file__).parents[3]
 
 
 @tool
@@ -321,3 +326,15 @@ def test_other_docstring_styles_work_and_annotated_descriptions_win() -> None:
 
 def test_a_tool_needs_no_docstring() -> None:
     assert tool(plain).spec.description == ""
+
+
+def test_declaring_loading_and_invoking_need_no_json_schema_library() -> None:
+    heavy = ["jsonschema", "jsonschema_rs", "referencing", "anthropic", "fastapi", "sqlalchemy"]
+    code = (
+        "import sys, agent_server, agent_server.tooling.loader, agent_server.tooling.invoke; "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert shown.stdout.strip() == "[]"

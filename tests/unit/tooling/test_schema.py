@@ -1,7 +1,6 @@
 """Schemas from signatures: what the model is told."""
 
 import json
-from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -52,7 +51,7 @@ class Place(TypedDict):
 
 
 @tool
-def everything(
+def everything(  # noqa: PLR0913, PLR0917 (a tool may take as many as it likes)
     text: str,
     number: Annotated[float, Field(gt=0, description="More than nothing.")],
     colour: Colour,
@@ -168,7 +167,7 @@ class Closed(BaseModel):
 def strings(
     a: Annotated[str, Field(min_length=2, max_length=4)],
     b: Annotated[str, Field(pattern="^[a-c]+$")],
-    c: Literal["x", 1, None],
+    c: Literal["x", 1] | None,
     d: Colour | None = None,
 ) -> None:
     """Take texts and choices."""
@@ -206,7 +205,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=6,
 )
-closed = st.deferred(
+closed: st.SearchStrategy[dict[str, Any]] = st.deferred(
     lambda: st.fixed_dictionaries(
         {"name": text}, optional={"inner": st.none() | closed, "more": json_values}
     )

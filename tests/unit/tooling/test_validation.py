@@ -78,13 +78,13 @@ def ladder(rungs: int, step: Callable[[Schema], Schema]) -> Schema:
         ({"default": {1, 2}}, "it is not JSON: a set"),
         ({"default": {1: 2}}, "a key is not a string"),
         ({"default": "\ud800"}, "it is not JSON"),
-        ({"pattern": "(?=a)b"}, "without look-around or back-references"),
-        ({"pattern": "(?<!a)b"}, "without look-around or back-references"),
-        ({"pattern": r"(a)\1"}, "without look-around or back-references"),
+        ({"pattern": "(?=a)b"}, "without look-around, back-references"),
+        ({"pattern": "(?<!a)b"}, "without look-around, back-references"),
+        ({"pattern": r"(a)\1"}, "without look-around, back-references"),
         ({"pattern": "((("}, "the pattern '(((' is refused"),
         ({"patternProperties": {"(?=a)": {}}}, "without look-around"),
-        ({"pattern": "(a{1000}){1000}"}, "repeats too much"),
-        ({"anyOf": [{"pattern": f"{c}{{3000}}"} for c in "ab"]}, "more than 5000 atoms"),
+        ({"pattern": "(a{1000}){1000}"}, "its patterns repeat too much"),
+        ({"anyOf": [{"pattern": f"{c}{{3000}}"} for c in "ab"]}, "more than 4000 atoms"),
         ({"pattern": "a" * 3000}, "at most 2000 characters"),
         ({"$ref": "#"}, "lead back to itself"),
         ({"allOf": [{"anyOf": [{}, {"$ref": "#"}]}]}, "lead back to itself"),
@@ -414,7 +414,13 @@ def test_a_hostile_input_holds_up_the_loop_for_less_than_100_ms(case: str) -> No
         {"allOf": [{"$ref": "#/$defs/a"}] * 490, "$defs": {"a": {"pattern": "a{4000}"}}},
         {"anyOf": [{"pattern": f"(.{{0,50}}){{0,{i}}}"} for i in range(90)]},
         {"properties": {f"p{i}": {"$ref": "#"} for i in range(490)}},
-        {"pattern": "[" * 2_000},
+        {
+            "anyOf": [
+                {"pattern": (c * 2_000)[:2_000]} for c in ("[", "(", "{1", r"\p{", r"\u{", "\\[")
+            ]
+        },
+        {"anyOf": [{"pattern": f"\\p{{L}}{{{i}}}"} for i in range(90)]},
+        {"pattern": r"\S{0,3900}"},
         {"enum": list(range(10_000))},
     ],
 )
@@ -441,9 +447,9 @@ def test_an_ordinary_input_is_judged_in_microseconds() -> None:
         ("^[a-z]{2}$", 2),
         ("(ab{3})+c?", 5),
         ("(?:a|b){10}", 20),
-        (r"\d{3,}\p{L}[^\]x]", 6),
+        (r"\d{3,}\p{L}[^\]x]", 45),
         ("((a{3}){3}){3}", 27),
-        ("a{0}b", 1),
+        ("a{0}b", 2),
         ("a)b(", 2),
     ],
 )
@@ -460,7 +466,7 @@ def test_the_weight_of_a_schema_counts_what_is_tried_for_one_value() -> None:
     assert weight({}) == 1
     assert weight({"anyOf": [{}, {}]}) == 3
     assert weight({"properties": {"a": {}, "b": {"anyOf": [{}, {}]}}}) == 4
-    assert weight({"properties": {"a": {"$ref": "#"}}}) == 4
+    assert weight({"properties": {"a": {"$ref": "#"}}}) == 6
     assert weight({"enum": list(range(160))}) == 11
     with pytest.raises(SchemaError, match="lead back"):
         weight({"$ref": "#"})
