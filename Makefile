@@ -32,7 +32,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(ARGS)
 
 test-long: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -o norecursedirs=__pycache__ tests/long $(ARGS)
+	$(BIN)/python -m pytest -o 'norecursedirs=.*' tests/long $(ARGS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)

@@ -26,7 +26,12 @@ class Message(TypedDict):
 class Repair(TypedDict):
     """One change made to a history so that the provider accepts it."""
 
-    kind: Literal["answered_orphan", "dropped_stray_result", "dropped_empty_message"]
+    kind: Literal[
+        "answered_orphan",
+        "dropped_stray_result",
+        "dropped_empty_text",
+        "dropped_empty_message",
+    ]
     call_id: str | None
 
 
@@ -53,7 +58,8 @@ def repair_history(messages: Sequence[Message]) -> tuple[list[Message], list[Rep
     """Return ``messages`` with every ``tool_use`` answered exactly once, and what was changed.
 
     Orphan calls (a crash or a cancel came between) are answered as interrupted; results that
-    answer no call of the preceding message are dropped; messages left empty are dropped.
+    answer no call of the preceding message are dropped, and so are text blocks without text, which
+    the provider may send but does not accept, and messages left empty.
     """
     repaired: list[Message] = []
     repairs: list[Repair] = []
@@ -62,7 +68,9 @@ def repair_history(messages: Sequence[Message]) -> tuple[list[Message], list[Rep
         if open_calls and message["role"] == "assistant":
             repaired.append({"role": "user", "content": _answer(open_calls, repairs)})
             open_calls = []
-        content = message["content"]
+        content = [block for block in message["content"] if not _is_empty_text(block)]
+        if len(content) < len(message["content"]):
+            repairs.append({"kind": "dropped_empty_text", "call_id": None})
         if message["role"] == "user":
             content = _settle(content, open_calls, repairs)
             open_calls = []
@@ -75,6 +83,10 @@ def repair_history(messages: Sequence[Message]) -> tuple[list[Message], list[Rep
     if open_calls:
         repaired.append({"role": "user", "content": _answer(open_calls, repairs)})
     return repaired, repairs
+
+
+def _is_empty_text(block: JsonObject) -> bool:
+    return block.get("type") == "text" and not block.get("text")
 
 
 def _settle(

@@ -1,15 +1,17 @@
 """Runs in this very process: what the command line uses while no server holds the database."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
-from agent_server.cli.source import Stored
+from agent_server.cli.stored import Stored
 from agent_server.client import RunEvent
+from agent_server.config import Settings
 from agent_server.messages import text_message
 from agent_server.runs import RunRequest
-from agent_server.runtime import Runtime
+from agent_server.runtime import Runtime, open_runtime
+from agent_server.store.lock import lock_database
 from agent_server.wire.timing import Batches
 
 
@@ -36,3 +38,20 @@ class Local(Stored):
     async def cancel(self, run_id: str) -> None:
         """Stop a run."""
         await self.runtime.runs.cancel(run_id)
+
+
+@asynccontextmanager
+async def open_local(settings: Settings) -> AsyncIterator[Local]:
+    """Be the one process that owns the database.
+
+    Raises:
+        StoreLocked: another one owns it.
+        ConfigError, StoreError: as ``open_runtime``.
+    """
+    with lock_database(settings.database):
+        async with open_runtime(settings) as runtime:
+            try:
+                yield Local(runtime.store, runtime)
+            finally:
+                # Runs that a dead server left were resumed too: they are not waited for.
+                await runtime.runs.drain(0)

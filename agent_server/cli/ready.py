@@ -13,7 +13,12 @@ from pydantic_core import to_json
 from agent_server.errors import AgentServerError
 from agent_server.runtime import Runtime
 
-TRY: Final = '{"input": "what is 17% of 2340 and what time is it in Tokyo?", "stream": true}'
+PROMPTS: Final = (
+    ({"calculator", "current_time"}, "what is 17% of 2340 and what time is it in Tokyo?"),
+    ({"word_count"}, "count the words of the quick brown fox"),
+    (set[str](), "what can you do?"),
+)
+"""What to try first: the first prompt whose tools are there."""
 
 
 class ReadyFileError(AgentServerError):
@@ -57,6 +62,7 @@ def print_banner(runtime: Runtime, url: str) -> None:
     provider = runtime.provider
     if provider == "demo":
         provider = "DEMO MODEL: scripted, no AI. Set ANTHROPIC_API_KEY for a real one."
+    body = to_json({"input": _prompt(runtime), "stream": True}).decode()
     lines = (
         "",
         f"  agent-server {version('agent-server')}   {url}",
@@ -68,9 +74,14 @@ def print_banner(runtime: Runtime, url: str) -> None:
         "",
         "  Try:",
         f"    curl -N {url}/v1/runs -H 'content-type: application/json' \\",
-        f"      -d '{TRY}'",
+        f"      -d '{body}'",
         "  and replay it from the database, byte for byte (the run's id is in every event):",
         f"    curl -N {url}/v1/runs/RUN_ID/events",
         "",
     )
     print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _prompt(runtime: Runtime) -> str:
+    names = {tool.name for tool in runtime.registry}
+    return next(prompt for needed, prompt in PROMPTS if needed <= names)

@@ -4,6 +4,7 @@ Through the server that holds the database where one does, else in this process.
 """
 
 import asyncio
+import importlib
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -14,14 +15,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agent_server.cli.local import Local
 from agent_server.cli.logs import configure_logs
 from agent_server.cli.options import AsJson, ConfigFile, Database, ToolPaths, read_settings
 from agent_server.cli.source import RunStarter, connect
 from agent_server.cli.view import RunView
 from agent_server.config import Settings
-from agent_server.runtime import open_runtime
-from agent_server.store.lock import lock_database, read_lock
+from agent_server.store.lock import read_lock
 
 app = typer.Typer()
 
@@ -74,13 +73,9 @@ async def open_source(settings: Settings) -> AsyncIterator[RunStarter]:
         async with served.client:
             yield served
         return
-    with lock_database(settings.database):
-        async with open_runtime(settings) as runtime:
-            try:
-                yield Local(runtime.store, runtime)
-            finally:
-                # Runs that a dead server left were resumed too: they are not waited for.
-                await runtime.runs.drain(0)
+    local = importlib.import_module("agent_server.cli.local")
+    async with local.open_local(settings) as source:
+        yield source
 
 
 async def _watch(source: RunStarter, run_id: str, *, as_json: bool) -> int:

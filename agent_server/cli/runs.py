@@ -4,6 +4,7 @@ Nothing here calls a model or a tool.
 """
 
 import asyncio
+import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any, TypeVar
@@ -13,15 +14,13 @@ from pydantic_core import to_json
 from rich.console import Console
 
 from agent_server.cli.options import AsJson, ConfigFile, Database, read_settings
-from agent_server.cli.source import RunReader, Stored, connect
+from agent_server.cli.source import RunReader, connect
 from agent_server.cli.table import print_table
 from agent_server.cli.view import RunView
 from agent_server.client import RunEvent
 from agent_server.config import Settings
-from agent_server.errors import NotFound
 from agent_server.messages import JsonObject
 from agent_server.store.lock import read_lock
-from agent_server.store.sql_reads import open_sql_reads
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -175,7 +174,6 @@ async def open_reader(settings: Settings) -> AsyncIterator[RunReader]:
         async with served.client:
             yield served
         return
-    if not settings.database.is_file():
-        raise NotFound(f"there is no database at {settings.database}", code="database_not_found")
-    async with open_sql_reads(settings.database) as store:
-        yield Stored(store)
+    stored = importlib.import_module("agent_server.cli.stored")
+    async with stored.open_stored(settings) as reader:
+        yield reader

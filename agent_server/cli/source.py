@@ -1,22 +1,18 @@
-"""Where the command line reads runs: the server that holds the database, or the database itself.
+"""Where the command line finds runs, and the first of three places: the server.
 
-One server owns a database. While one runs, commands talk to it over HTTP with the address and
-token in its lock file; while none does, they read the database.
+One process owns a database. While a server does, commands talk to it over HTTP with the address
+and token in its lock file; while none does, they read the database (``stored``) or become its owner
+(``local``). Those two are imported only where they are needed: they cost a second.
 """
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from agent_server.client import AgentServerClient, RunEvent
 from agent_server.errors import Unavailable
-from agent_server.http.schemas import RunRecord, RunSummary
 from agent_server.messages import JsonObject
-from agent_server.store import RunFilter, Store
 from agent_server.store.lock import LockInfo
-from agent_server.store.sql_reads import SqlReads
-
-TENANT: Final = "default"
 
 
 class RunReader(Protocol):
@@ -76,33 +72,6 @@ class Served:
     async def cancel(self, run_id: str) -> None:
         """Stop a run."""
         await self.client.cancel(run_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The runs of a database that no server holds. Reads only."""
-
-    store: Store | SqlReads
-
-    async def list_runs(self, *, limit: int, **where: Any) -> list[JsonObject]:
-        """Return the newest runs that match."""
-        matching = RunFilter(**where)
-        rows = await self.store.list_runs(TENANT, matching, limit=limit, before=None)
-        return [RunSummary.of(row).model_dump(mode="json") for row in rows]
-
-    async def get_run(self, run_id: str) -> JsonObject:
-        """Return a run's record."""
-        row = await self.store.get_run(TENANT, run_id)
-        turns, calls = await self.store.turns(run_id), await self.store.tool_calls(run_id)
-        return RunRecord.of(row, turns=turns, calls=calls).model_dump(mode="json")
-
-    async def events(self, run_id: str, *, after: int = 0) -> AsyncGenerator[RunEvent, None]:
-        """Yield a run's recorded events."""
-        await self.store.get_run(TENANT, run_id)
-        while page := await self.store.read_events(run_id, after=after):
-            for event in page:
-                yield RunEvent(event.seq, event.type, event.json)
-            after = page[-1].seq
 
 
 def connect(held: LockInfo) -> Served:

@@ -1,7 +1,6 @@
 """Events on disk, as bytes that every reader shares, and the door they go through."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from agent_server.events.union import TERMINAL_TYPES, AnyEvent, event_adapter
@@ -20,9 +19,9 @@ def encode_data(event: AnyEvent) -> bytes:
     return event.__pydantic_serializer__.to_json(event, exclude=_ENVELOPE_FIELDS)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class RecordedEvent:
-    """An event on disk, with its place in its run.
+    """An event on disk, with its place in its run. Nobody changes one.
 
     ``seq`` counts from 1 without gaps and is the SSE id; ``ts`` is in epoch milliseconds; ``data``
     is the encoded object of the event's own fields.
@@ -35,25 +34,25 @@ class RecordedEvent:
     type: str
     turn: int | None
     data: bytes
+    _json: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def json(self) -> bytes:
-        """The whole event as clients get it: one JSON object, no newline."""
-        turn = b"null" if self.turn is None else b"%d" % self.turn
-        rest = b"}" if self.data == b"{}" else b"," + self.data[1:]
-        return (
-            b'{"v":%d,"run_id":"%b","thread_id":"%b","seq":%d,"ts":%d,"type":"%b","turn":%b%b'
-            % (
-                ENVELOPE_VERSION,
-                self.run_id.encode(),
-                self.thread_id.encode(),
-                self.seq,
-                self.ts,
-                self.type.encode(),
-                turn,
-                rest,
+        """The whole event as clients get it: one JSON object, no newline. Encoded once."""
+        if self._json is None:
+            self._json = (
+                b'{"v":%d,"run_id":"%b","thread_id":"%b","seq":%d,"ts":%d,"type":"%b","turn":%b'
+                % (
+                    ENVELOPE_VERSION,
+                    self.run_id.encode(),
+                    self.thread_id.encode(),
+                    self.seq,
+                    self.ts,
+                    self.type.encode(),
+                    self._rest,
+                )
             )
-        )
+        return self._json
 
     @property
     def is_terminal(self) -> bool:
@@ -62,11 +61,15 @@ class RecordedEvent:
 
     def parse(self) -> AnyEvent:
         """Decode the typed event from the recorded bytes."""
-        turn = b"null" if self.turn is None else b"%d" % self.turn
-        rest = b"}" if self.data == b"{}" else b"," + self.data[1:]
         return event_adapter.validate_json(
-            b'{"type":"%b","turn":%b%b' % (self.type.encode(), turn, rest)
+            b'{"type":"%b","turn":%b' % (self.type.encode(), self._rest)
         )
+
+    @property
+    def _rest(self) -> bytes:
+        """The turn and the event's own fields, up to the closing brace."""
+        turn = b"null" if self.turn is None else b"%d" % self.turn
+        return turn + (b"}" if self.data == b"{}" else b"," + self.data[1:])
 
 
 @dataclass(frozen=True, slots=True)

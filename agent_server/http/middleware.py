@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -93,8 +93,6 @@ class Surround:
         except RequestError as error:
             response = await self._answer_error(request, error)
             await response(scope, receive, send)
-        except ClientDisconnect:
-            exchange.end_reason = "disconnect"
         except Exception as fault:  # the last line of defence: one request fails, not the server
             exchange.end_reason = "fault"
             _logger.exception("http.failed")

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from agent_server.errors import (
     AgentServerError,
@@ -41,6 +42,8 @@ from agent_server.wire.chat import INTERNAL, explain
 MAX_DETAILS: Final = 20
 MAX_NAME_CHARS: Final = 64
 RETRY_AFTER_S: Final = 2
+CLIENT_CLOSED_REQUEST: Final = 499
+"""A status for the access line only: nobody is there to get it."""
 
 TYPES: Final[dict[int, str]] = {
     400: "invalid_request_error",
@@ -256,6 +259,13 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     return answer_problem(_of_http(cast("HTTPException", error)), request)
 
 
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    """Note that the client went before its answer came."""
+    del error
+    exchange_of(request.scope).end_reason = "disconnect"
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
 async def answer_fault(request: Request, error: BaseException) -> Response:
     """Answer what nobody expected: a fault of ours, told by its request id only."""
     return answer_problem(_of_fault(error), request)
@@ -266,6 +276,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(AgentServerError, answer_error)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(Exception, answer_fault)
 
 

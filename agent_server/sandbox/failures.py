@@ -1,18 +1,23 @@
 """What an exception raised by a tool says to the model, and what it says to the log."""
 
 import asyncio
+import concurrent.futures as cf
+import os
 import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+import agent_server
 from agent_server.errors import ToolError
 from agent_server.sandbox.protocol import DETAIL_CHARS, MESSAGE_CHARS, ErrorFrame
 from agent_server.tooling.invoke import ArgumentError, ResultError
 from agent_server.tooling.text import abridge, sanitize_text
 
 EXCEPTION_CHARS: Final = 500
-_PACKAGE: Final = str(Path(__file__).parents[1])
+_LEADING: Final = tuple(
+    f"{Path(file).parent}{os.sep}" for file in (agent_server.__file__, asyncio.__file__, cf.__file__)
+)
 _MEMORY: Final = "The tool ran out of memory."
 
 
@@ -62,8 +67,8 @@ def _trace(error: BaseException) -> str:
 
 
 def _own_part(trace: TracebackType | None) -> TracebackType | None:
-    """Skip the frames between this package's call and the tool's code."""
+    """Skip the frames that lead to the tool's code: this package's and asyncio's."""
     own = trace
-    while own is not None and own.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+    while own is not None and own.tb_frame.f_code.co_filename.startswith(_LEADING):
         own = own.tb_next
     return own or trace

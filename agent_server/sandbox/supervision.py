@@ -7,6 +7,7 @@ kernel a while to clear away.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ class Supervision:
             if not (isinstance(verdict, (ResultFrame, ErrorFrame)) and verdict.alone):
                 await _wait_until_gone(self._child, give_up)
         duration_ms = round((loop.time() - started_s) * 1000)
-        verdict = await self._show_rest() or verdict
+        await self._show_rest()
         return conclude(verdict, self._child, tool=self._tool, duration_ms=duration_ms)
 
     async def _serve(self, request: bytes) -> Verdict | None:
@@ -134,18 +135,16 @@ class Supervision:
             await self._observe(shown)
         return True
 
-    async def _show_rest(self) -> Verdict | None:
+    async def _show_rest(self) -> None:
         """Show what the killed child had printed and nobody had read yet."""
-        try:
-            for descriptor, stream in self._streams.items():
+        for descriptor, stream in self._streams.items():
+            # A flood is no reason to stop the call any more, only to stop reading.
+            with contextlib.suppress(FloodError):
                 while await self._show(descriptor):
                     continue
-                rest = stream.finish()
-                if rest is not None:
-                    await self._observe(rest)
-        except FloodError as flood:
-            return Stopped("output", str(flood))
-        return None
+            rest = stream.finish()
+            if rest is not None:
+                await self._observe(rest)
 
 
 async def _wait_until_gone(child: Child, give_up: Callable[[], None]) -> None:

@@ -126,3 +126,21 @@ async def test_who_waits_for_the_answer_counts_as_a_reader(serve: Serve) -> None
         await asked.wait()
         gate.set()
     assert post.result().json()["status"] == "completed"
+
+
+async def test_who_waits_and_goes_is_no_reader_any_more(serve: Serve) -> None:
+    asked = asyncio.Event()
+
+    async def ask() -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    server = await serve([pause(ask)], settings=make_settings(runs=NO_GRACE))
+    body = {"input": "Hi", "wait": True, "on_disconnect": "cancel"}
+    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
+        post = group.create_task(server.client.post("/v1/runs", json=body))
+        await asked.wait()
+        (run,) = (await server.client.get("/v1/runs")).json()["data"]
+        post.cancel()
+    record = await ended(server, run["id"])
+    assert (record["status"], record["cancelled_by"]) == ("cancelled", "disconnect")

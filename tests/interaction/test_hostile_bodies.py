@@ -177,3 +177,50 @@ async def test_a_client_that_goes_while_it_sends_does_no_harm(serve: Serve) -> N
         writer.close()
         await writer.wait_closed()
     assert (await server.run())["status"] == "completed"
+
+
+@pytest.mark.parametrize("depth", [150, 180, 190, 195, 198, 200, 210])
+async def test_nesting_up_to_the_limit_is_taken_or_refused_but_never_a_fault(
+    serve: Serve, depth: int
+) -> None:
+    server = await serve("Hello", "Hello")
+    nested = "[" * depth + "]" * depth
+    bodies = (
+        f'{{"input": "a", "wait": true, "metadata": {{"a": {nested}}}}}',
+        f'{{"wait": true, "input": [{{"role": "user", "content": [{{"type": "x", "a": {nested}}}]}}]}}',
+    )
+    for body in bodies:
+        answer = await server.client.post("/v1/runs", content=body.encode(), headers=JSON)
+        assert answer.status_code in {201, 400}, answer.text
+        if answer.status_code == 201:
+            run_id = answer.json()["id"]
+            for path in ("", "/events", "/messages"):
+                await server.read(f"/v1/runs/{run_id}{path}")
+            assert answer.json()["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/runs/%00",
+        "/v1/runs/%ff%fe/events",
+        "/v1/runs/..%2f..%2fetc%2fpasswd",
+        "/v1/threads/%ED%A0%80",
+        "/v1/threads/" + "%00" * 50,
+        "/v1/tools/%f0%28%8c%28",
+        "/v1/runs?q=%00",
+        "/v1/runs?q=%ED%A0%80&agent=%ff",
+        "/v1/runs?thread_id=%00&tool=%00",
+        "/v1/runs?limit=99999999999999999999999",
+        "/v1/runs?cursor=run_%00",
+        "/v1/runs?" + "q=a&" * 2_000,
+        "/v1/runs/run_x/turns/99999999999999999999/attempts/1",
+        "/v1/runs/x/events?after=%00",
+        "/%00",
+        "//v1//runs",
+    ],
+)
+async def test_hostile_addresses_are_no_fault_of_ours(shared: Server, path: str) -> None:
+    answer = await shared.client.get(path)
+    assert answer.status_code < 500, answer.text
+    assert answer.headers["request-id"].startswith("req_")

@@ -1,9 +1,12 @@
 """/openapi.json and the health checks."""
 
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from agent_server.config import ModelSettings, StorageSettings, ToolSettings
 from agent_server.http.app import create_app
 from tests.interaction.harness import Server, make_settings
 
@@ -86,3 +89,20 @@ async def test_the_process_says_that_it_lives_and_what_it_is(shared: Server) -> 
     assert all(body["checks"].values())
     assert (body["provider"], body["demo"]) == ("scripted", False)
     assert (await shared.client.get("/healthz")).json() == body
+
+
+async def test_an_app_can_open_its_own_runtime(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    app = create_app(
+        settings=make_settings(
+            model=ModelSettings(provider="demo"),
+            storage=StorageSettings(url=f"sqlite:///{tmp_path / 'server.db'}"),
+            tools=ToolSettings(paths=(tmp_path / "tools",), entry_points=False),
+        )
+    )
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        assert (await client.get("/readyz")).json()["status"] == "ready"

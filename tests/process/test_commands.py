@@ -96,6 +96,16 @@ async def test_a_request_that_cannot_be_served_is_one_line(tmp_path: Path) -> No
         assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+async def test_a_traceback_is_shown_only_with_debug(tmp_path: Path) -> None:
+    make_folder(tmp_path, config="server: {prot: 1}\n")
+    plain = await run(tmp_path, "config", "check")
+    assert (plain.code, plain.stderr.count("\n")) == (78, 1)
+    debug = await run(tmp_path, "config", "check", "--debug")
+    assert debug.code == 78
+    assert "Traceback" in debug.stderr
+    assert debug.stderr.endswith(plain.stderr)
+
+
 async def test_tools_are_listed_checked_and_called_without_a_database(tmp_path: Path) -> None:
     make_folder(tmp_path)
     listed = from_json((await run(tmp_path, "tools", "list", "--json")).stdout)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.process.servers import SLOW_TOOL, Served, make_folder, serving
 
-SLOW = "model: {provider: demo}\ndemo: {delay_ms: 8}\nserver: {drain_s: 60}\n"
+SLOW = "model: {provider: demo}\ndemo: {delay_ms: 3}\nserver: {drain_s: 60}\n"
 IMPATIENT = "model: {provider: demo}\ndemo: {delay_ms: 0}\nserver: {drain_s: 0.3}\n"
 LONG = "/demo long"
 
@@ -68,12 +68,12 @@ async def test_a_signal_ends_an_idle_server_with_code_0(
 
 
 async def test_while_draining_runs_go_on_and_new_ones_are_refused(tmp_path: Path) -> None:
-    make_folder(tmp_path, config=SLOW)
+    make_folder(tmp_path, config=SLOW, slow=SLOW_TOOL)
     async with serving(tmp_path) as served, served.client() as client:
-        run_id = await start_run(client, LONG)
+        run_id = await start_run(client, "please wait long: 3 seconds")
         async with client.stream("GET", f"/v1/runs/{run_id}/events") as stream:
             reader = Reader(stream)
-            await reader.until(b"text.delta")
+            await reader.until(b"tool_call.running")
             served.process.send_signal(signal.SIGTERM)
             await refused(client)
             assert (await client.post("/v1/runs", json={"input": "hi"})).status_code == 503

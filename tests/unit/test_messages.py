@@ -54,10 +54,19 @@ def test_results_that_answer_nothing_are_dropped_and_so_are_messages_left_empty(
     ]
 
 
+def test_a_text_block_without_text_is_left_out() -> None:
+    empty: JsonObject = {"type": "text", "text": ""}
+    repaired, repairs = repair_history(
+        [{"role": "assistant", "content": [empty, {"type": "text", "text": "so"}]}]
+    )
+    assert repaired == [text_message("assistant", "so")]
+    assert repairs == [{"kind": "dropped_empty_text", "call_id": None}]
+
+
 BLOCKS = st.one_of(
     st.sampled_from("abc").map(use),
     st.sampled_from("abc").map(result),
-    st.just({"type": "text", "text": "t"}),
+    st.sampled_from(["t", ""]).map(lambda text: {"type": "text", "text": text}),
 )
 
 
