@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
-    b"request-id: req_bench\r\nconnection: close\r\n\r\n"
+    b"request-id: req_bench\r\n\r\n"
 )
 _MODEL = re.compile(rb'"model": ?"bench-(\d+)-(\d+)"')
 
@@ -61,7 +61,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 class _Upstream(asyncio.Protocol):
-    """One connection: reads a request, plays its stream, closes."""
+    """One connection: reads a request, plays its stream, waits for the next."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -69,6 +69,7 @@ class _Upstream(asyncio.Protocol):
         self._left = 0
         self._interval_s = 0.0
         self._next = 0.0
+        self._closes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -84,6 +85,7 @@ class _Upstream(asyncio.Protocol):
         assert asked is not None
         assert self._transport is not None
         self._buffer = b""
+        self._closes = b"connection: close" in head.lower()
         self._left, self._interval_s = int(asked.group(1)), int(asked.group(2)) / 1000
         self._next = asyncio.get_running_loop().time()
         self._transport.write(_HEAD + _chunk(_START))
@@ -96,7 +98,8 @@ class _Upstream(asyncio.Protocol):
             return
         if not self._left:
             transport.write(_chunk(_END) + b"0\r\n\r\n")
-            transport.close()
+            if self._closes:
+                transport.close()
             return
         transport.write(_chunk(_DELTA % time.monotonic_ns()))
         self._left -= 1

@@ -16,7 +16,8 @@ from agent_server.tooling.text import abridge, sanitize_text
 
 EXCEPTION_CHARS: Final = 500
 _LEADING: Final = tuple(
-    f"{Path(file).parent}{os.sep}" for file in (agent_server.__file__, asyncio.__file__, cf.__file__)
+    f"{Path(file).parent}{os.sep}"
+    for file in (agent_server.__file__, asyncio.__file__, cf.__file__)
 )
 _MEMORY: Final = "The tool ran out of memory."
 

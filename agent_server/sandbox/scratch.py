@@ -28,7 +28,11 @@ class ScratchSweeper:
     async def serve(self) -> None:
         """Remove full folders, one after the other, until cancelled."""
         while True:
-            await remove_in_thread(await self._full.get())
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Wait for a full folder and remove it."""
+        await remove_in_thread(await self._full.get())
 
 
 async def remove_in_thread(folder: Path) -> None:

@@ -79,7 +79,8 @@ def raw_proxy(port: int) -> Callable[[Message, Receive, Send], Awaitable[None]]:
         body = await read_body(receive)
         head = (
             f"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n"
         )
         loop = asyncio.get_running_loop()
         transport, upstream = await loop.create_connection(

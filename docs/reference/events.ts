@@ -32,7 +32,7 @@ export interface Message {
 
 /** One change made to a history so that the provider accepts it. */
 export interface Repair {
-  kind: "answered_orphan" | "dropped_stray_result" | "dropped_empty_message";
+  kind: "answered_orphan" | "dropped_stray_result" | "dropped_empty_text" | "dropped_empty_message";
   call_id: string | null;
 }
 

@@ -14,9 +14,7 @@ from tests.unit.sandbox.sandboxes import CONTRACT, LIMIT_S, Caller, process_sand
 
 
 @pytest.fixture(scope="module", params=["process", "inline", "local"])
-async def sandbox(
-    request: pytest.FixtureRequest, anyio_backend: str
-) -> AsyncIterator[Caller]:
+async def sandbox(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Caller]:
     if request.param == "process":
         async with process_sandbox(CONTRACT, result_kb=64) as opened:
             yield Caller(opened, opened.manifest)

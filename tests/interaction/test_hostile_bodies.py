@@ -185,9 +185,10 @@ async def test_nesting_up_to_the_limit_is_taken_or_refused_but_never_a_fault(
 ) -> None:
     server = await serve("Hello", "Hello")
     nested = "[" * depth + "]" * depth
+    block = f'{{"type": "x", "a": {nested}}}'
     bodies = (
-        f'{{"input": "a", "wait": true, "metadata": {{"a": {nested}}}}}',
-        f'{{"wait": true, "input": [{{"role": "user", "content": [{{"type": "x", "a": {nested}}}]}}]}}',
+        f'{{"wait": true, "input": "a", "metadata": {{"a": {nested}}}}}',
+        f'{{"wait": true, "input": [{{"role": "user", "content": [{block}]}}]}}',
     )
     for body in bodies:
         answer = await server.client.post("/v1/runs", content=body.encode(), headers=JSON)

@@ -95,7 +95,7 @@ async def test_a_tree_that_no_recursion_can_walk_is_cleared_away(
         call = Caller(sandbox, sandbox.manifest)
         folder = Path(await call.output("leave_tree", depth=3000))
         assert folder.is_relative_to(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("warm", [0, 2])
@@ -118,11 +118,11 @@ async def test_many_calls_leave_no_descriptor_no_process_and_no_folder(
         # One to the zygote, its pidfd and its warden's; and five to each parked child.
         expected = before + 3 + 5 * warm
         async with asyncio.timeout(LIMIT_S):
-            while descriptors() != expected:
-                await asyncio.sleep(0)  # the last ones are being buried
-        (root,) = tmp_path.iterdir()
-        assert len(list(root.iterdir())) <= warm
-    assert list(tmp_path.iterdir()) == []
+            while descriptors() != expected:  # noqa: ASYNC110 the last ones are being buried
+                await asyncio.sleep(0)
+        (root,) = names_in(tmp_path)
+        assert len(names_in(tmp_path / root)) <= warm
+    assert names_in(tmp_path) == []
     assert descriptors() == before
     assert own_children() == []
 
@@ -140,11 +140,14 @@ async def test_closing_the_sandbox_leaves_no_process(tmp_path: Path) -> None:
 
 
 async def test_a_call_that_runs_when_the_sandbox_closes_is_over(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
-        async with process_sandbox(scratch_root=tmp_path) as sandbox:
-            call = Caller(sandbox, sandbox.manifest)
-            task = group.create_task(call.failure("bear", ledger=str(tmp_path / "ledger")))
-            await call.showed.wait()
+    async with (
+        asyncio.timeout(LIMIT_S),
+        asyncio.TaskGroup() as group,
+        process_sandbox(scratch_root=tmp_path) as sandbox,
+    ):
+        call = Caller(sandbox, sandbox.manifest)
+        task = group.create_task(call.failure("bear", ledger=str(tmp_path / "ledger")))
+        await call.showed.wait()
     failed = task.result()
     assert (failed.kind, failed.retryable) == ("sandbox_unavailable", True)
 
@@ -181,8 +184,12 @@ def use_up_descriptors(*, but: int) -> Iterator[None]:
             os.close(descriptor)
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def own_descriptors() -> list[str]:
-    return os.listdir("/proc/self/fd")
+    return names_in(Path("/proc/self/fd"))
 
 
 def descriptors() -> int:

@@ -1,6 +1,7 @@
 """However a call ends, nothing it started goes on: judged by process ids a ledger holds."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def call(sandbox: ProcessSandbox) -> Caller:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
-    return tmp_path / "ledger"
+    ledger = tmp_path / "ledger"
+    ledger.touch()
+    return ledger
 
 
 @pytest.mark.parametrize(
@@ -82,9 +85,9 @@ async def test_a_thread_does_not_go_on_after_the_result(call: Caller, ledger: Pa
     assert await call.output("result_then_more", ledger=str(ledger)) == "done"
     (pid,) = set(entered(ledger))
     await gone(pid)  # it is dead by now, and the kernel may still be clearing it away
-    size = ledger.stat().st_size
+    lines = len(entered(ledger))
     await call.output("look_around")
-    assert ledger.stat().st_size == size
+    assert len(entered(ledger)) == lines
 
 
 async def test_a_cancel_in_the_first_moment_leaves_nothing(
@@ -97,7 +100,7 @@ async def test_a_cancel_in_the_first_moment_leaves_nothing(
             for _ in range(rounds):  # each a step later in its life than the one before
                 await asyncio.sleep(0)
             task.cancel()
-    pids = entered(ledger) if ledger.exists() else []
+    pids = entered(ledger)
     assert [pid for pid in pids if is_alive(pid)] == []
     assert await Caller(sandbox, sandbox.manifest).output("look_around")
 
@@ -129,3 +132,23 @@ async def test_a_slow_observer_holds_the_tool_back(sandbox: ProcessSandbox) -> N
     # Nobody read on after the first piece: it ran into its deadline, not into its output's cap.
     assert getattr(outcome, "kind", None) == "timeout"
     assert len(shown) == 1
+
+
+async def test_no_process_outlives_a_killed_server(ledger: Path) -> None:
+    server = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.unit.sandbox.serve_and_hang",
+        str(ledger),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+    )
+    assert server.stdout is not None
+    async with asyncio.timeout(LIMIT_S):
+        zygote = int(await server.stdout.readline())
+        pids = entered(ledger)
+        assert len(pids) == 5
+        server.kill()
+        await server.wait()
+        for pid in [zygote, *pids]:
+            await gone(pid)
