@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from agent_server.agents import Agent, Overrides, RunSpec, apply_overrides, find_agent
@@ -70,6 +71,7 @@ class Admission:
         self.prices = prices
         self._redactor = redactor
         self._max_tokens_cap = max_tokens_cap
+        self._offer = lru_cache(maxsize=64)(self._select_tools)
 
     async def prepare(self, request: RunRequest) -> Prepared:
         """Build the run that ``request`` asks for.
@@ -144,17 +146,23 @@ class Admission:
                 code="price_unknown",
                 param="limits.max_cost_usd",
             )
-        tools = self._registry.select(agent.tools)
+        tools, versions = self._offer(agent.tools)
         return RunSpec(
             agent=agent.name,
             model=agent.model,
             system=agent.system,
             max_tokens=agent.max_tokens,
-            tools=[tool.as_param() for tool in tools],
-            versions={tool.name: tool.version for tool in tools},
+            tools=tools,
+            versions=versions,
             params=agent.model_params,
             limits=agent.limits,
         )
+
+    def _select_tools(self, patterns: tuple[str, ...]) -> tuple[list[JsonObject], dict[str, str]]:
+        """Return the tools as the provider is told of them, and their versions by name."""
+        tools = self._registry.select(patterns)
+        versions = {tool.name: tool.version for tool in tools}
+        return [tool.as_param() for tool in tools], versions
 
     async def _thread(
         self, request: RunRequest, messages: list[Message]

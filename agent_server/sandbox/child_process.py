@@ -30,6 +30,7 @@ class Child:
 
     ``ended`` is done when the process and all below it are gone: with how it ended, or with None
     if the zygote died before it could tell. ``refused`` says why there never was a process.
+    ``killed``: its end was asked for; ``struck``: SIGKILL was sent, so that it runs no more.
     """
 
     def __init__(self, number: int, scratch: Path) -> None:
@@ -39,6 +40,7 @@ class Child:
         self.ended: asyncio.Future[Ended | None] = self._loop.create_future()
         self.refused: str | None = None
         self.killed = False
+        self.struck = False
         self._pidfd: int | None = None
         with ExitStack() as near, ExitStack() as far:
             self._readable = near.enter_context(select.epoll())
@@ -73,6 +75,7 @@ class Child:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         except ProcessLookupError:  # dead and buried; the message that says so is on its way
             return
+        self.struck = True
 
     async def send(self, data: bytes) -> None:
         """Write to the channel. A child that is gone does not take it, and its end tells."""

@@ -11,6 +11,7 @@ from agent_server.sandbox.failures import describe
 from agent_server.sandbox.outcomes import Stopped, timed_out
 from agent_server.sandbox.protocol import ErrorFrame
 from agent_server.sandbox.thinning import Thinning
+from agent_server.task_group import open_task_group
 from agent_server.tooling.context import ToolContext
 from agent_server.tooling.decorator import Tool
 from agent_server.tooling.invoke import Rendered, invoke, render_result
@@ -39,15 +40,14 @@ async def run_here(
         secrets=request.secrets,
         report=relay.report,
     )
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(relay.serve())
-            try:
-                result = await _run(tool, arguments, context, limits=(request, result_bytes))
-            finally:
-                relay.close()
-    except BaseExceptionGroup as failures:  # the observer's, which the group has wrapped
-        raise failures.exceptions[0] from None
+    async with open_task_group() as group:
+        group.create_task(relay.serve())
+        try:
+            result = await _run(
+                tool, arguments, context, timeout_s=request.timeout_s, result_bytes=result_bytes
+            )
+        finally:
+            relay.close()
     duration_ms = round((loop.time() - started_s) * 1000)
     if isinstance(result, Rendered):
         return Returned(
@@ -72,10 +72,10 @@ async def _run(
     arguments: JsonObject,
     context: ToolContext,
     *,
-    limits: tuple[CallRequest, int],
+    timeout_s: float,
+    result_bytes: int,
 ) -> Rendered | ErrorFrame | Stopped:
-    request, result_bytes = limits
-    limit = asyncio.timeout(request.timeout_s)
+    limit = asyncio.timeout(timeout_s)
     result: Rendered | ErrorFrame
     try:
         async with limit:
@@ -93,7 +93,7 @@ async def _run(
         result = describe(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 whatever a tool raises is the outcome
         result = describe(error)
-    return timed_out(request.timeout_s) if limit.expired() else result
+    return timed_out(timeout_s) if limit.expired() else result
 
 
 class _Relay:

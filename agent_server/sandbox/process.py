@@ -24,6 +24,7 @@ from agent_server.sandbox.protocol import Limits, Request
 from agent_server.sandbox.scratch import ScratchSweeper, remove_in_thread
 from agent_server.sandbox.supervision import CallLimits, Supervision
 from agent_server.sandbox.zygote_process import ZygotePlan, start_zygote
+from agent_server.task_group import open_task_group
 from agent_server.tooling.spec import ToolSpec
 
 __all__ = ["ProcessSandbox", "SandboxConfig", "open_process_sandbox"]
@@ -89,18 +90,13 @@ async def open_process_sandbox(config: SandboxConfig) -> AsyncIterator["ProcessS
 
 @asynccontextmanager
 async def _serving(pool: ChildPool, sweeper: ScratchSweeper) -> AsyncIterator[None]:
-    try:
-        async with asyncio.TaskGroup() as services:
-            tasks = [services.create_task(pool.serve()), services.create_task(sweeper.serve())]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-    except BaseExceptionGroup as failures:
-        if len(failures.exceptions) == 1:  # an error of the body, which the group has wrapped
-            raise failures.exceptions[0] from None
-        raise
+    async with open_task_group() as services:
+        tasks = [services.create_task(pool.serve()), services.create_task(sweeper.serve())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 class ProcessSandbox:

@@ -70,7 +70,8 @@ class Supervision:
             verdict = await self._serve(request)
         finally:
             self._child.kill()
-            if not (isinstance(verdict, (ResultFrame, ErrorFrame)) and verdict.alone):
+            told = isinstance(verdict, (ResultFrame, ErrorFrame)) and verdict.alone
+            if not (told and self._child.struck):
                 await _wait_until_gone(self._child, give_up)
         duration_ms = round((loop.time() - started_s) * 1000)
         await self._show_rest()

@@ -24,7 +24,7 @@ HEADERS = [(b"content-type", b"text/event-stream")]
 
 async def read_body(receive: Receive) -> bytes:
     """Read an ASGI request body."""
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         body += message.get("body", b"")

@@ -27,7 +27,7 @@ from agent_server.config import (
 from agent_server.events import Isolation
 from agent_server.http.app import create_app
 from agent_server.messages import JsonObject
-from agent_server.model import ModelRequest
+from agent_server.model import Model, ModelRequest
 from agent_server.model.scripted import Reply, ScriptedModel
 from agent_server.runtime import Runtime, open_runtime
 from agent_server.sandbox import CallRequest, Failed, Observe, Outcome, Output, Returned
@@ -316,13 +316,16 @@ async def _connected(
 
 
 def open_server(
-    *turns: Turn, settings: Settings | None = None, store: Store | None = None
+    *turns: Turn,
+    settings: Settings | None = None,
+    store: Store | None = None,
+    real_model: Model | None = None,
 ) -> AbstractAsyncContextManager[Server]:
     """Run a server whose model plays ``turns``; by default everything is in memory."""
     model, sandbox = ScriptedModel(turns), LocalSandbox()
     runtime = open_runtime(
         settings or make_settings(),
-        model=model,
+        model=real_model or model,
         store=store or MemoryStore(),
         sandbox=sandbox,
         registry=ToolRegistry(SPECS),
