@@ -47,7 +47,8 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix $(SOURCES)
 
 bench: $(VENV)/installed-dev
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@set -e; for name in stream tools replay many; do \
+	  echo "== benchmarks/$$name.py"; $(BIN)/python -m benchmarks.$$name; done
 
 docs: $(VENV)/installed
 	$(BIN)/python -m agent_server.wire.reference

@@ -150,7 +150,10 @@ class Start(BaseModel):
 
 
 class ZygoteConfig(BaseModel):
-    """Server to zygote, on its command line. ``control`` and ``start`` are descriptors."""
+    """Server to zygote, on its command line. ``control`` and ``start`` are descriptors.
+
+    The zygote makes a folder of its own in ``scratch_root``, and takes it away when it ends.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -159,6 +162,7 @@ class ZygoteConfig(BaseModel):
     tool_paths: list[Path]
     entry_points: bool
     load_timeout_s: float
+    scratch_root: Path
     path: list[str]
 
 
@@ -169,7 +173,6 @@ class Spawn(NamedTuple):
     """
 
     number: int
-    scratch: str
     rehearse: bool
 
 

@@ -26,6 +26,7 @@ from agent_server.sandbox.confine import address_space_bytes, name_process
 from agent_server.sandbox.frames import encode_frame
 from agent_server.sandbox.preload import preload
 from agent_server.sandbox.protocol import Report, Spawn, Start, ZygoteConfig
+from agent_server.sandbox.removal import remove_tree
 from agent_server.sandbox.warden import adopt_orphans, die_with_parent, kill_descendants
 
 _MESSAGE_BYTES: Final = 65_536
@@ -58,9 +59,14 @@ def main(config_json: str, warden: int) -> NoReturn:
     adopt_orphans()
     gc.collect()
     gc.freeze()
+    scratch = config.scratch_root / str(os.getpid())
+    scratch.mkdir(mode=0o700)
     with contextlib.suppress(ConnectionError):  # the server went in the middle of a message
-        _Nursery(socket.socket(fileno=config.control), tools).serve()
+        _Nursery(socket.socket(fileno=config.control), tools, scratch).serve()
     kill_descendants()
+    with contextlib.suppress(OSError):  # the server, if it is still there, removes what is left
+        remove_tree(scratch)
+        config.scratch_root.rmdir()
     os._exit(0)
 
 
@@ -88,8 +94,9 @@ def _open_stream(number: int) -> TextIO:
 class _Nursery:
     """The children alive, by their pidfds, and the messages that make and mourn them."""
 
-    def __init__(self, control: socket.socket, tools: Tools) -> None:
+    def __init__(self, control: socket.socket, tools: Tools, scratch: Path) -> None:
         self._control = control
+        self._scratch = scratch
         self._tools = tools
         self._base_bytes = address_space_bytes()
         self._poller = select.poll()
@@ -130,7 +137,7 @@ class _Nursery:
             live(
                 Birth(
                     descriptors=(channel, stdout, stderr),
-                    scratch=Path(spawn.scratch),
+                    scratch=self._scratch / str(spawn.number),
                     zygote=zygote,
                     base_bytes=self._base_bytes,
                     tools=self._tools,

@@ -88,10 +88,10 @@ class Zygote:
             raise SandboxUnavailable("No process can be had: the zygote has ended.")
         number = next(self._numbers)
         try:
-            child = Child(number, self._scratch_root / f"{self.pid}-{number}")
+            child = Child(number, self._scratch_root / str(self.pid) / str(number))
         except OSError as error:
             raise SandboxUnavailable(f"No process can be had: {error.strerror}.") from error
-        message = to_json(Spawn(number, str(child.scratch), rehearse))
+        message = to_json(Spawn(number, rehearse))
         try:
             socket.send_fds(self._control, [message], child.far_ends)
         except OSError as error:
@@ -223,6 +223,7 @@ def _execute(plan: ZygotePlan, *, control: int, start: int) -> subprocess.Popen[
         tool_paths=[path.absolute() for path in plan.tool_paths],
         entry_points=plan.entry_points,
         load_timeout_s=plan.load_timeout_s,
+        scratch_root=plan.scratch_root.absolute(),
         path=[str(Path(entry).absolute()) for entry in sys.path],
     )
     # The warden takes nothing but the standard library (-S); the zygote what the server has.

@@ -67,7 +67,6 @@ _END: Final = f"""
 SELECT {_EVENT} FROM runs AS r JOIN events AS e ON e.run_id = r.id AND e.seq = r.next_seq - 1
 WHERE r.id = ?"""  # noqa: S608 (constants)
 
-_new_event: Final = RecordedEvent.__new__
 
 
 class SqlReads:
@@ -187,19 +186,11 @@ def join_interiors(events: Sequence[tuple[int, bytes]], ref: Ref) -> bytes:
 
 
 def record(row: Any, interior: Interior | None) -> RecordedEvent:
-    """Make the event of a row; ``interior`` where it keeps values by reference.
-
-    Filled through ``__dict__``: a frozen dataclass costs three times as much to construct, and a
-    replay is little else.
-    """
+    """Make the event of a row; ``interior`` where it keeps values by reference."""
     run_id, thread_id, seq, ts, kind, turn, data, refs = row
     if interior is not None:
         data = splice(data, read_refs(refs), interior)
-    event = _new_event(RecordedEvent)
-    event.__dict__.update(
-        run_id=run_id, thread_id=thread_id, seq=seq, ts=ts, type=kind, turn=turn, data=data
-    )
-    return event
+    return RecordedEvent(run_id, thread_id, seq, ts, kind, turn, data)
 
 
 def with_output(run: RunRow, end: RecordedEvent) -> RunRow:

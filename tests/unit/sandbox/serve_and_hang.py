@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 from tests.unit.sandbox.sandboxes import Caller, process_sandbox
 
 
-async def main(ledger: str) -> None:
+async def main(ledger: str, scratch: str) -> None:
     """Print a line once the tool has started all its processes."""
-    async with process_sandbox() as sandbox, asyncio.TaskGroup() as group:
+    async with process_sandbox(scratch_root=Path(scratch)) as sandbox, asyncio.TaskGroup() as group:
         call = Caller(sandbox, sandbox.manifest)
         group.create_task(call("family", ledger=ledger, then="hang"))
         await call.showed.wait()
@@ -16,4 +17,4 @@ async def main(ledger: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -134,12 +134,17 @@ async def test_a_slow_observer_holds_the_tool_back(sandbox: ProcessSandbox) -> N
     assert len(shown) == 1
 
 
-async def test_no_process_outlives_a_killed_server(ledger: Path) -> None:
+async def test_no_process_and_no_folder_outlives_a_killed_server(
+    ledger: Path, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     server = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.unit.sandbox.serve_and_hang",
         str(ledger),
+        str(scratch),
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[3],
     )
@@ -152,3 +157,5 @@ async def test_no_process_outlives_a_killed_server(ledger: Path) -> None:
         await server.wait()
         for pid in [zygote, *pids]:
             await gone(pid)
+    with pytest.raises(StopIteration):
+        next(scratch.iterdir())

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from agent_server.sandbox.scratch import ScratchSweeper, remove_in_thread, remove_tree
+from agent_server.sandbox.removal import remove_tree
+from agent_server.sandbox.scratch import ScratchSweeper, remove_in_thread
 
 
 def test_a_tree_deeper_than_any_path_is_removed(tmp_path: Path) -> None:
