@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from agent_server.config import Settings, load_settings
 from agent_server.http.middleware import Surround, is_local
 from agent_server.http.problems import answer_error, answer_fault, install_problems
-from agent_server.http.routes import agents, chat, events, health, runs, threads, tools
+from agent_server.http.routes import agents, chat, events, health, records, runs, threads, tools
 from agent_server.runtime import Runtime, open_runtime
 
 _DESCRIPTION: Final = """\
@@ -68,7 +68,7 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
     app.state.local_only = is_local(settings.server.host)
     app.state.max_body_bytes = settings.server.max_body_kb * 1024
     install_problems(app)
-    for module in (runs, events, threads, agents, tools, chat, health):
+    for module in (runs, records, events, threads, agents, tools, chat, health):
         # the routes themselves: an included router is built again and matched twice a request
         app.router.routes.extend(module.router.routes)
     return app

@@ -51,6 +51,14 @@ async def test_no_process_of_a_call_outlives_it(
     assert [pid for pid in pids if is_alive(pid)] == []
 
 
+async def test_a_lie_about_what_is_left_saves_no_process(call: Caller, ledger: Path) -> None:
+    assert await call.output("lie", ledger=str(ledger)) == 1
+    pids = entered(ledger)
+    assert len(pids) == 5
+    for pid in pids:
+        await gone(pid)
+
+
 async def test_no_process_outlives_the_deadline(call: Caller, ledger: Path) -> None:
     failed = await call.failure("family", ledger=str(ledger), then="hang", timeout_s=1.0)
     assert failed.kind == "timeout"
