@@ -82,13 +82,17 @@ def run_tool(
         told = "; ".join(f"{problem.path or '/'}: {problem.message}" for problem in problems)
         return Failed(kind="invalid_input", message=told, retryable=True, duration_ms=0)
     held = secrets or {}
+    missing = ", ".join(name for name in tool.spec.secrets if name not in held)
+    if missing:
+        told = f"The server holds no secret named {missing}."
+        return Failed(kind="denied", message=told, retryable=False, duration_ms=0)
     call_id = new_id("call")
     request = CallRequest(
         run_id=new_id("run"),
         call_id=call_id,
         idempotency_key=idempotency_key or call_id,
         timeout_s=tool.spec.timeout_s,
-        secrets={name: held[name] for name in tool.spec.secrets if name in held},
+        secrets={name: held[name] for name in tool.spec.secrets},
     )
 
     async def observe(shown: Output | Progress) -> None:

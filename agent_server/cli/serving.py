@@ -1,9 +1,11 @@
 """The server's life between its listening socket and its end: what ``serve`` does once it may."""
 
 import asyncio
+import gc
 import socket
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import structlog
 import uvicorn
@@ -17,6 +19,9 @@ from agent_server.config import Settings
 from agent_server.http.app import create_app
 from agent_server.runtime import open_runtime
 from agent_server.store.lock import DatabaseLock
+
+GC_THRESHOLDS: Final = (10_000, 20, 50)
+"""Allocations before a young collection, and collections before an older generation's."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -46,9 +51,10 @@ async def _serve(
                 announced.enter_context(ready_file(ready_path, url))
                 print_banner(runtime, url)
                 _logger.info("server.ready", **ready_facts(url), provider=runtime.provider)
+                ease_collection()
 
             server = DrainingServer(
-                _uvicorn_config(create_app(runtime)),
+                uvicorn_config(create_app(runtime)),
                 runs=runtime.runs,
                 drain_s=settings.server.drain_s,
                 on_ready=announce,
@@ -59,7 +65,18 @@ async def _serve(
         _logger.info("server.stopped")
 
 
-def _uvicorn_config(asgi: FastAPI) -> uvicorn.Config:
+def ease_collection() -> None:
+    """Take what start-up has made out of the garbage collector's sight, and let it look less often.
+
+    Modules and models live as long as the server; walking them again and again cost a tenth of the
+    CPU of a run.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def uvicorn_config(asgi: FastAPI) -> uvicorn.Config:
     """No access log (the middleware writes it) and no log configuration (``cli.logs`` is it)."""
     return uvicorn.Config(
         asgi,

@@ -4,7 +4,7 @@ A change names rows by their key, and by further columns where it holds only for
 (``{"state": "pending"}``): those that do not match stay as they are.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Final, Literal
@@ -39,7 +39,7 @@ from agent_server.events import (
 from agent_server.messages import tool_uses
 from agent_server.status import TERMINAL, TRANSITIONS, RunStatus, advance
 
-__all__ = ["USAGE_COLUMNS", "RowChange", "Value", "fold", "next_status"]
+__all__ = ["SILENT_TYPES", "USAGE_COLUMNS", "RowChange", "Value", "fold", "next_status"]
 
 Value = str | int | float | None
 Values = Mapping[str, Value]
@@ -47,7 +47,7 @@ Values = Mapping[str, Value]
 USAGE_COLUMNS: Final = tuple(Usage.model_fields)
 """The columns of ``runs`` that count its usage."""
 
-_SILENT: Final = frozenset(
+SILENT_TYPES: Final = frozenset(
     {
         "text.started",
         "text.delta",
@@ -61,6 +61,7 @@ _SILENT: Final = frozenset(
         "provider.raw",
     }
 )
+"""The types of most events: they change no row."""
 _CLAIMED_BY: Final = frozenset({"run.started", "run.resumed"})
 _DECIDED: Final = {"approve": "approved", "deny": "denied", "expired": "expired"}
 
@@ -69,7 +70,7 @@ _DECIDED: Final = {"approve": "approved", "deny": "denied", "expired": "expired"
 class RowChange:
     """One change of the rows of ``table`` that match ``key``.
 
-    ``update`` sets ``values`` and adds ``increments``; ``upsert`` inserts key, values and
+    ``update`` sets ``values``, adds ``increments`` and raises to ``minimums``; ``upsert`` inserts key, values and
     ``initial``, or sets the values of the row that is there; ``delete`` removes.
     """
 
@@ -78,6 +79,7 @@ class RowChange:
     key: Values
     values: Values = field(default_factory=dict)
     increments: Mapping[str, int] = field(default_factory=dict)
+    minimums: Mapping[str, int] = field(default_factory=dict)
     initial: Values = field(default_factory=dict)
 
 
@@ -92,12 +94,12 @@ class _At:
 
 def fold(run_id: str, seq: int, ts: int, event: AnyEvent) -> list[RowChange]:
     """Return what ``event`` (number ``seq``, at epoch millisecond ``ts``) changes in the rows."""
-    if event.type in _SILENT:
+    if event.type in SILENT_TYPES:
         return []
     return _fold(event, _At(run_id, seq, ts * 1000))
 
 
-def next_status(status: RunStatus, types: Iterable[str]) -> RunStatus:
+def next_status(status: RunStatus, types: Collection[str]) -> RunStatus:
     """Return a run's status after events of these types, written by whom may write them.
 
     A claim has moved the run to ``running`` before its ``run.started`` or ``run.resumed`` says so.
@@ -105,6 +107,8 @@ def next_status(status: RunStatus, types: Iterable[str]) -> RunStatus:
     Raises:
         IllegalTransition: the events may not follow.
     """
+    if TRANSITIONS.keys().isdisjoint(types) and status not in TERMINAL:
+        return status
     for kind in types:
         if status in TERMINAL or kind in TRANSITIONS:
             if status is RunStatus.RUNNING and kind in _CLAIMED_BY:
@@ -166,17 +170,19 @@ def _(event: RunCancelled, at: _At) -> list[RowChange]:
 
 
 def _end(event: TerminalEvent, at: _At, status: RunStatus, **values: Value) -> list[RowChange]:
-    """End the run, a turn still in work, and the approvals that nobody will decide."""
-    usage: Values = dict(event.usage)
+    """End the run, a turn still in work, and the approvals that nobody will decide.
+
+    The event's usage may count more than the completed turns did (attempts that failed); who ends
+    a run without owning it does not know its usage, and takes nothing away from it.
+    """
+    ending: Values = {
+        "status": status.value,
+        "finished_at": at.us,
+        "cost_usd": event.cost_usd,
+        **values,
+    }
     return [
-        _run(
-            at,
-            status=status.value,
-            finished_at=at.us,
-            cost_usd=event.cost_usd,
-            **usage,
-            **values,
-        ),
+        RowChange("update", "runs", {"id": at.run_id}, ending, minimums=dict(event.usage)),
         RowChange(
             "update",
             "turns",

@@ -58,6 +58,8 @@ class RowSet:
             row.update(change.values)
             for name, count in change.increments.items():
                 row[name] += count
+            for name, least in change.minimums.items():
+                row[name] = max(row[name], least)
 
 
 def _matches(row: Row, key: Mapping[str, Value]) -> bool:

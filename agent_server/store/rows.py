@@ -15,7 +15,7 @@ from agent_server.status import RunStatus
 from agent_server.store import RunFilter, RunRow, ThreadRow, ToolCallRow, TurnRow
 from agent_server.store.columns import Table
 from agent_server.store.fold import USAGE_COLUMNS
-from agent_server.store.tables import Run, Thread, ToolCall, Turn
+from agent_server.store.tables import Run, Spec, Thread, ToolCall, Turn
 
 __all__ = [
     "SELECT_ATTEMPT",
@@ -39,9 +39,9 @@ __all__ = [
 _TABLES: Final = Table.metadata.tables
 _runs, _threads = _TABLES[str(Run.__tablename__)], _TABLES[str(Thread.__tablename__)]
 _turns, _calls = _TABLES[str(Turn.__tablename__)], _TABLES[str(ToolCall.__tablename__)]
-_attempts = _TABLES["attempts"]
+_attempts, _specs = _TABLES["attempts"], _TABLES[str(Spec.__tablename__)]
 
-_RUN_JSON: Final = ("spec", "limits", "metadata", "error")
+_RUN_JSON: Final = ("limits", "metadata", "error", "spec")
 _RUN_PLAIN: Final = (
     "id",
     "tenant",
@@ -83,8 +83,8 @@ def _judged(run_id: ColumnElement[Any]) -> ColumnElement[bool]:
     return and_(_calls.c.run_id == run_id, _calls.c.requested_seq.is_not(None))
 
 
-_RUN_STORED: Final = (*_RUN_PLAIN, *_RUN_JSON, *USAGE_COLUMNS)
-_RUN_NAMES: Final = (*_RUN_STORED, "last_seq", "turn_count", "tool_call_count")
+_RUN_STORED: Final = (*_RUN_PLAIN, "limits", "metadata", "error", *USAGE_COLUMNS)
+_RUN_NAMES: Final = (*_RUN_STORED, "last_seq", "turn_count", "tool_call_count", "spec")
 _RUN: Final = select(
     *(_runs.c[name] for name in _RUN_STORED),
     literal_column("next_seq - 1"),
@@ -126,7 +126,15 @@ _THREAD_NAMES: Final = (
 )
 _THREAD: Final = select(*(_threads.c[name] for name in _THREAD_NAMES))
 
-SELECT_RUN: Final = render(_RUN.where(_runs.c.id == bindparam("run_id")))
+SELECT_RUN: Final = render(
+    _RUN.add_columns(_specs.c.spec)
+    .join_from(
+        _runs,
+        _specs,
+        and_(_specs.c.tenant == _runs.c.tenant, _specs.c.sha256 == _runs.c.spec_sha256),
+    )
+    .where(_runs.c.id == bindparam("run_id"))
+)
 SELECT_TURNS: Final = render(
     select(*(_turns.c[name] for name in _TURN_NAMES))
     .where(_turns.c.run_id == bindparam("run_id"))
@@ -156,7 +164,7 @@ SELECT_THREAD: Final = render(
 
 
 def select_runs(tenant: str, where: RunFilter, *, limit: int, before: str | None) -> Rendered:
-    """Select a page of runs, newest first.
+    """Select a page of runs, newest first, with empty specs.
 
     Raises:
         InvalidRequest: a metadata key of ``where.extra`` cannot be searched for.
@@ -181,7 +189,8 @@ def select_runs(tenant: str, where: RunFilter, *, limit: int, before: str | None
 def _runs_page(filters: tuple[str, ...], extra: int) -> str:
     """Render the page for one set of filters: rendering costs more than the query."""
     wanted: dict[str, ColumnElement[Any]] = {name: bindparam(name) for name in filters}
-    statement = _RUN.where(_runs.c.tenant == bindparam("tenant"))
+    statement = _RUN.add_columns(literal_column("'{}'"))
+    statement = statement.where(_runs.c.tenant == bindparam("tenant"))
     for name in ("status", "agent", "thread_id", "kind"):
         if name in wanted:
             statement = statement.where(_runs.c[name] == wanted[name])

@@ -9,6 +9,7 @@ from agent_server.store.fold import RowChange, Value
 __all__ = [
     "BUMP_EXTERNAL",
     "FENCE",
+    "FENCE_KNOWN",
     "INSERT_ATTEMPT",
     "INSERT_EVENT",
     "Statement",
@@ -24,6 +25,12 @@ FENCE: Final = (
     "RETURNING next_seq"
 )
 """Takes seqs for an owner. No row: another owner has claimed the run, or it has ended."""
+
+FENCE_KNOWN: Final = (
+    "UPDATE runs SET next_seq = ? "
+    "WHERE id = ? AND epoch = ? AND status = 'running' AND next_seq = ?"
+)
+"""The same where the next seq is known. No change: it is not so, or ``FENCE`` would give no row."""
 
 BUMP_EXTERNAL: Final = "UPDATE runs SET next_seq = next_seq + ? WHERE id = ? RETURNING next_seq"
 
@@ -45,8 +52,12 @@ def change_statement(change: RowChange) -> Statement:
         case "delete":
             return _delete(change.table, keys), list(change.key.values())
         case "update":
-            sql = _update(change.table, keys, values, tuple(change.increments))
+            sql = _update(
+                change.table, keys, values, tuple(change.increments), tuple(change.minimums)
+            )
             parameters = [*change.values.values(), *change.increments.values()]
+            for least in change.minimums.values():
+                parameters += (least, least)
             return sql, [*parameters, *change.key.values()]
         case "upsert":
             sql = _upsert(change.table, keys, values, tuple(change.initial))
@@ -69,9 +80,15 @@ def _delete(table: str, keys: tuple[str, ...]) -> str:
 
 @lru_cache
 def _update(
-    table: str, keys: tuple[str, ...], values: tuple[str, ...], increments: tuple[str, ...]
+    table: str,
+    keys: tuple[str, ...],
+    values: tuple[str, ...],
+    increments: tuple[str, ...],
+    minimums: tuple[str, ...],
 ) -> str:
-    changes = [f"{name} = ?" for name in values] + [f"{name} = {name} + ?" for name in increments]
+    changes = [f"{name} = ?" for name in values]
+    changes += [f"{name} = {name} + ?" for name in increments]
+    changes += [f"{name} = CASE WHEN {name} < ? THEN ? ELSE {name} END" for name in minimums]
     assignments = ", ".join(changes)
     return f"UPDATE {table} SET {assignments} WHERE {_match(keys)}"  # noqa: S608 (our own names)
 

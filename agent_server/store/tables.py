@@ -7,7 +7,15 @@ other rows hold the seqs that point at them. ``alembic/versions`` makes exactly 
 
 from typing import get_args
 
-from sqlalchemy import Float, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlmodel import Field
 
 from agent_server.events import CancelledBy, Executor, FailureKind, IncompleteReason, Isolation
@@ -32,6 +40,7 @@ __all__ = [
     "Idempotency",
     "Run",
     "RunEpoch",
+    "Spec",
     "Thread",
     "ToolCall",
     "Turn",
@@ -73,6 +82,18 @@ class Thread(Table, table=True):
     updated_at: int = integer()
 
 
+class Spec(Table, table=True):
+    """An agent snapshot, kept once for all of a tenant's runs that share it.
+
+    Apart from ``runs``, whose rows are rewritten with every commit and must stay small.
+    """
+
+    __tablename__ = "specs"
+    tenant: str = text_column(primary_key=True)
+    sha256: str = text_column(primary_key=True)
+    spec: str = text_column()
+
+
 class Run(Table, table=True):
     """One request worked to its end. ``epoch`` fences its owners, ``next_seq`` numbers its events.
 
@@ -87,10 +108,12 @@ class Run(Table, table=True):
         one_of("incomplete_reason", get_args(IncompleteReason)),
         one_of("cancelled_by", get_args(CancelledBy)),
         one_of("on_disconnect", ("cancel", "continue")),
+        ForeignKeyConstraint(["tenant", "spec_sha256"], ["specs.tenant", "specs.sha256"]),
         partial_index("uq_runs_active_thread", "thread_id", where=_ACTIVE, unique=True),
         Index("ix_runs_thread", "thread_id", "id"),
         Index("ix_runs_tenant", "tenant", "id"),
         Index("ix_runs_previous", "previous_run_id"),
+        Index("ix_runs_spec", "spec_sha256", "tenant"),
         partial_index("ix_runs_queued", "priority", "id", where="status = 'queued'"),
         partial_index("ix_runs_running", "id", where="status = 'running'"),
         partial_index("ix_runs_waiting", "wake_at", where="status = 'waiting'"),
@@ -110,7 +133,7 @@ class Run(Table, table=True):
     priority: int = counter()
     wake_at: int | None = integer(default=None)
     next_seq: int = integer()
-    spec: str = text_column()
+    spec_sha256: str = text_column()
     code_version: str | None = text_column(default=None)
     limits: str = text_column()
     metadata_: str = Field(sa_type=Text, sa_column_kwargs={"name": "metadata"})

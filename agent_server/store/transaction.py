@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from agent_server.events import RawAttempt
 from agent_server.store import PendingEvent
-from agent_server.store.fold import RowChange, fold
+from agent_server.store.fold import SILENT_TYPES, RowChange, fold
 from agent_server.store.refs import DeltaMemory, write_refs
 from agent_server.store.statements import INSERT_ATTEMPT, INSERT_EVENT, change_statement
 
@@ -21,11 +21,20 @@ ZLIB_LEVEL: Final = 1
 
 
 class Transaction:
-    """What writes use between BEGIN and COMMIT. Belongs to the writer's thread."""
+    """What writes use between BEGIN and COMMIT. Belongs to the writer's thread.
 
-    def __init__(self, connection: sqlite3.Connection, memory: DeltaMemory) -> None:
+    ``live``: epoch and next seq of runs that this process owns, as far as remembered.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        memory: DeltaMemory,
+        live: dict[str, tuple[int, int]] | None = None,
+    ) -> None:
         self._connection = connection
         self._memory = memory
+        self.live = {} if live is None else live
         self._events: list[tuple[Any, ...]] = []
         self._attempts: list[tuple[Any, ...]] = []
         self._touched: set[str] = set()
@@ -34,15 +43,22 @@ class Transaction:
         """Run a statement; return its rows."""
         return self._connection.execute(sql, parameters).fetchall()
 
+    def change_many(self, sql: str, parameters: Sequence[Sequence[Any]]) -> int:
+        """Run a statement once for each item of ``parameters``; return how many rows it changed."""
+        return self._connection.executemany(sql, parameters).rowcount
+
     def append(self, run_id: str, first: int, events: Sequence[PendingEvent]) -> None:
         """Number ``events`` from ``first``; keep them and make what follows from them."""
         self._touched.add(run_id)
         for seq, pending in enumerate(events, first):
             event = pending.event
+            kind = event.type
             data, refs = self._memory.store(run_id, seq, event, pending.data)
             self._events.append(
-                (run_id, seq, pending.ts, event.type, event.turn, data.decode(), write_refs(refs))
+                (run_id, seq, pending.ts, kind, event.turn, data.decode(), write_refs(refs))
             )
+            if kind in SILENT_TYPES:
+                continue
             for change in fold(run_id, seq, pending.ts, event):
                 self.change(change)
 
@@ -70,8 +86,9 @@ class Transaction:
             )
 
     def forget(self, run_id: str) -> None:
-        """Drop what is known of a run's deltas: it has another owner, or is gone."""
+        """Drop what is remembered of a run: it has another owner, or is gone."""
         self._memory.forget(run_id)
+        self.live.pop(run_id, None)
 
     def flush(self) -> None:
         """Send the collected rows to the database."""
@@ -86,5 +103,5 @@ class Transaction:
         """Forget everything this transaction did: it was rolled back."""
         self._events, self._attempts = [], []
         for run_id in self._touched:
-            self._memory.forget(run_id)
+            self.forget(run_id)
         self._touched = set()

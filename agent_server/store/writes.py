@@ -4,18 +4,17 @@ A write that refuses its request raises ``RequestError`` before it has changed a
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 from pydantic_core import to_json
 
 from agent_server.errors import Conflict, InvalidRequest, NotFound
-from agent_server.messages import JsonObject
 from agent_server.status import RunStatus
-from agent_server.store import Claim, Commit, Created, NewRun, PendingEvent, RunRow, ThreadRow
-from agent_server.store.fold import next_status
+from agent_server.store import Claim, Created, NewRun, PendingEvent, RunRow, ThreadRow
+from agent_server.store.fold import Value, next_status
 from agent_server.store.rows import SELECT_RUN, SELECT_THREAD, read_run, read_thread
-from agent_server.store.statements import BUMP_EXTERNAL, FENCE, insert_statement
+from agent_server.store.specs import DELETE_UNUSED_SPEC, INSERT_SPEC, encode_spec
+from agent_server.store.statements import BUMP_EXTERNAL, insert_statement
 from agent_server.store.transaction import Transaction
 
 _UNFINISHED: Final = "status IN ('queued', 'running', 'waiting')"
@@ -51,7 +50,26 @@ _BURY_THREAD: Final = (
     "INSERT OR REPLACE INTO tombstones (tenant, kind, id, deleted_at, reason) "
     "VALUES (?, 'thread', ?, ?, 'deleted')"
 )
+_MOVE_HEAD: Final = "UPDATE threads SET head_run_id = ?, updated_at = ? WHERE id = ?"
 _EPOCH_COLUMNS: Final = ("run_id", "epoch", "claimed_at", "first_seq", "reason")
+_SAME_COLUMNS: Final = (
+    "id",
+    "tenant",
+    "thread_id",
+    "kind",
+    "agent",
+    "model",
+    "trigger",
+    "previous_run_id",
+    "parent_run_id",
+    "root_run_id",
+    "parent_call_id",
+    "fork_seq",
+    "on_disconnect",
+    "created_at",
+    "deadline_at",
+)
+"""The columns of ``runs`` that hold what a ``NewRun`` says under the same name."""
 
 
 def create_thread(tx: Transaction, thread: ThreadRow) -> None:
@@ -73,16 +91,17 @@ def create_run(tx: Transaction, run: NewRun, events: Sequence[PendingEvent]) -> 
             return replayed
     _check_thread(tx, run)
     status = RunStatus.RUNNING if run.claimed else RunStatus.QUEUED
-    next_status(status, [pending.event.type for pending in events])
+    ended = next_status(status, [pending.event.type for pending in events])
     if run.new_thread:
         _insert(tx, "threads", thread_columns(new_thread(run)))
-    _insert(tx, "runs", run_columns(run, status, next_seq=len(events) + 1))
+    else:
+        tx.query(_MOVE_HEAD, (run.id, run.created_at, run.thread_id))
+    spec = encode_spec(run.spec)
+    tx.query(INSERT_SPEC, (run.tenant, spec.sha256, spec.text))
+    next_seq = len(events) + 1
+    _insert(tx, "runs", run_columns(run, status, next_seq=next_seq, spec_sha256=spec.sha256))
     if run.claimed:
         _note_epoch(tx, run.id, epoch=1, at=run.created_at, first_seq=1, reason="claim")
-    tx.query(
-        "UPDATE threads SET head_run_id = ?, updated_at = ? WHERE id = ?",
-        (run.id, run.created_at, run.thread_id),
-    )
     if run.idempotency_key is not None:
         _insert(
             tx,
@@ -96,6 +115,8 @@ def create_run(tx: Transaction, run: NewRun, events: Sequence[PendingEvent]) -> 
             },
         )
     tx.append(run.id, 1, events)
+    if run.claimed and ended is RunStatus.RUNNING:
+        tx.live[run.id] = (1, next_seq)
     return Created(run.id, run.thread_id, replayed=False)
 
 
@@ -126,51 +147,21 @@ def _check_thread(tx: Transaction, run: NewRun) -> None:
         raise Conflict("The thread has another new run.", code="thread_moved")
 
 
-def run_columns(run: NewRun, status: RunStatus, *, next_seq: int) -> JsonObject:
+def run_columns(
+    run: NewRun, status: RunStatus, *, next_seq: int, spec_sha256: str
+) -> dict[str, Value]:
     """Return what the row of a new run begins with."""
     claims = 1 if run.claimed else 0
-    same = (
-        "id",
-        "tenant",
-        "thread_id",
-        "kind",
-        "agent",
-        "model",
-        "trigger",
-        "previous_run_id",
-        "parent_run_id",
-        "root_run_id",
-        "parent_call_id",
-        "fork_seq",
-        "on_disconnect",
-        "created_at",
-        "deadline_at",
-    )
     return {
-        **{name: getattr(run, name) for name in same},
-        **{name: _json(getattr(run, name)) for name in ("spec", "limits", "metadata")},
+        **{name: getattr(run, name) for name in _SAME_COLUMNS},
+        "spec_sha256": spec_sha256,
+        "limits": _json(run.limits),
+        "metadata": _json(run.metadata),
         "status": status.value,
         "epoch": claims,
         "attempts": claims,
         "next_seq": next_seq,
     }
-
-
-def commit(tx: Transaction, item: Commit) -> int:
-    """Write an owner's events; return the first seq, 0 where another owner has the run.
-
-    Raises:
-        IllegalTransition: the events may not follow each other.
-    """
-    claim, events = item.claim, item.events
-    next_status(RunStatus.RUNNING, [pending.event.type for pending in events])
-    fenced = tx.query(FENCE, (len(events), claim.run_id, claim.epoch))
-    if not fenced:
-        return 0
-    first: int = fenced[0][0] - len(events)
-    tx.append(claim.run_id, first, events)
-    tx.keep_attempts(claim.run_id, item.raw)
-    return first
 
 
 def append_external(
@@ -188,6 +179,7 @@ def append_external(
         return 0
     types = [pending.event.type for pending in events]
     next_status(RunStatus(found[0][0]), types)
+    tx.live.pop(run_id, None)
     first: int = tx.query(BUMP_EXTERNAL, (len(events), run_id))[0][0] - len(events)
     tx.append(run_id, first, events)
     if "approval.resolved" in types:
@@ -203,6 +195,7 @@ def claim_orphans(tx: Transaction, now: int) -> list[tuple[Claim, RunRow]]:
         reason = "takeover" if status == "running" else "resume" if old_epoch else "claim"
         _note_epoch(tx, run_id, epoch=epoch, at=now, first_seq=next_seq, reason=reason)
         tx.forget(run_id)
+        tx.live[run_id] = (epoch, next_seq)
         (row,) = tx.query(SELECT_RUN, {"run_id": run_id})
         claimed.append((Claim(run_id, epoch), read_run(row)))
     return claimed
@@ -224,7 +217,10 @@ def delete_thread(tx: Transaction, tenant: str, thread_id: str, now: int) -> Non
     tx.query(_UNLINK, (thread.id,))
     tx.query(_BURY_RUNS, (thread.id, now))
     tx.query(_BURY_THREAD, (tenant, thread.id, now))
+    specs = tx.query("SELECT DISTINCT spec_sha256 FROM runs WHERE thread_id = ?", (thread.id,))
     tx.query("DELETE FROM threads WHERE id = ?", (thread.id,))
+    for (sha256,) in specs:
+        tx.query(DELETE_UNUSED_SPEC, (tenant, sha256))
 
 
 def probe(tx: Transaction) -> None:
@@ -233,21 +229,29 @@ def probe(tx: Transaction) -> None:
 
 
 def new_thread(run: NewRun) -> ThreadRow:
-    """Return the thread that a run brings along."""
+    """Return the thread that a run brings along, the run its head."""
     return ThreadRow(
         id=run.thread_id,
         tenant=run.tenant,
         external_id=None,
-        head_run_id=None,
+        head_run_id=run.id,
         metadata={},
         created_at=run.created_at,
         updated_at=run.created_at,
     )
 
 
-def thread_columns(thread: ThreadRow) -> JsonObject:
+def thread_columns(thread: ThreadRow) -> dict[str, Value]:
     """Return the row of a thread."""
-    return {**asdict(thread), "metadata": _json(thread.metadata)}
+    return {
+        "id": thread.id,
+        "tenant": thread.tenant,
+        "external_id": thread.external_id,
+        "head_run_id": thread.head_run_id,
+        "metadata": _json(thread.metadata),
+        "created_at": thread.created_at,
+        "updated_at": thread.updated_at,
+    }
 
 
 def _note_epoch(
@@ -257,7 +261,7 @@ def _note_epoch(
     tx.query(insert_statement("run_epochs", _EPOCH_COLUMNS), values)
 
 
-def _insert(tx: Transaction, table: str, columns: JsonObject) -> None:
+def _insert(tx: Transaction, table: str, columns: dict[str, Value]) -> None:
     tx.query(insert_statement(table, tuple(columns)), tuple(columns.values()))
 
 

@@ -30,6 +30,7 @@ IS_HISTORY = (
 )
 TABLES = (
     "threads",
+    "specs",
     "runs",
     "run_epochs",
     "turns",
@@ -97,6 +98,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     create_threads()
+    create_specs()
     create_runs()
     create_claims_and_turns()
     create_calls_and_approvals()
@@ -126,6 +128,15 @@ def create_threads() -> None:
     op.create_index("ix_threads_tenant", "threads", ["tenant", "id"])
 
 
+def create_specs() -> None:
+    """Make specs."""
+    op.create_table(
+        "specs",
+        *text("tenant sha256 spec"),
+        sa.PrimaryKeyConstraint("tenant", "sha256", name="pk_specs"),
+    )
+
+
 def create_runs() -> None:
     """Make runs."""
     op.create_table(
@@ -137,7 +148,7 @@ def create_runs() -> None:
         *counter("priority"),
         *integer("wake_at", nullable=True),
         *integer("next_seq"),
-        *text("spec"),
+        *text("spec_sha256"),
         *text("code_version", nullable=True),
         *text("limits metadata"),
         *text("previous_run_id parent_run_id root_run_id parent_call_id", nullable=True),
@@ -155,11 +166,17 @@ def create_runs() -> None:
         one_of("runs", "on_disconnect", "cancel continue"),
         one_of("runs", "status", "queued running waiting completed incomplete failed cancelled"),
         part_of("fk_runs_thread_id", "thread_id", "threads"),
+        sa.ForeignKeyConstraint(
+            ["tenant", "spec_sha256"],
+            ["specs.tenant", "specs.sha256"],
+            name="fk_runs_tenant_spec_sha256",
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_runs"),
     )
     op.create_index("ix_runs_previous", "runs", ["previous_run_id"])
     partial_index("ix_runs_queued", "runs", "priority", "id", where="status = 'queued'")
     partial_index("ix_runs_running", "runs", "id", where="status = 'running'")
+    op.create_index("ix_runs_spec", "runs", ["spec_sha256", "tenant"])
     op.create_index("ix_runs_tenant", "runs", ["tenant", "id"])
     op.create_index("ix_runs_thread", "runs", ["thread_id", "id"])
     partial_index("ix_runs_waiting", "runs", "wake_at", where="status = 'waiting'")

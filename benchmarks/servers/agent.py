@@ -11,6 +11,8 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
+from agent_server.cli.logs import configure_logs
+from agent_server.cli.serving import ease_collection, uvicorn_config
 from agent_server.config import load_settings
 from agent_server.http.app import create_app
 from agent_server.runtime import open_runtime
@@ -19,6 +21,7 @@ from agent_server.store.memory import MemoryStore
 
 async def serve(storage: str, ready_file: Path) -> None:
     """Serve on a free loopback port until told to stop."""
+    configure_logs()
     home = Path.cwd()
     (home / "tools").mkdir(exist_ok=True)
     flags = {
@@ -34,16 +37,10 @@ async def serve(storage: str, ready_file: Path) -> None:
     async with AsyncExitStack() as stack:
         store = MemoryStore() if storage == "memory" else None
         runtime = await stack.enter_async_context(open_runtime(settings, store=store))
-        config = uvicorn.Config(
-            create_app(runtime),
-            log_level="warning",
-            access_log=False,
-            http="httptools",
-            timeout_graceful_shutdown=2,
-        )
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         ready_file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-        await uvicorn.Server(config).serve(sockets=[listener])
+        ease_collection()
+        await uvicorn.Server(uvicorn_config(create_app(runtime))).serve(sockets=[listener])
 
 
 def main() -> None:
