@@ -11,6 +11,10 @@ _SHARED: tuple[Any, ...] = (
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
 )
+_TRACEBACKS: Any = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+"""Tracebacks as data, without local variables: those hold prompts, results and secrets."""
 
 
 def configure_logs(
@@ -24,7 +28,7 @@ def configure_logs(
     out = stream or sys.stdout
     level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
     renderer: Any = structlog.processors.JSONRenderer()
-    traces: tuple[Any, ...] = (structlog.processors.dict_tracebacks,)
+    traces: tuple[Any, ...] = (_TRACEBACKS,)
     if out.isatty():
         renderer, traces = structlog.dev.ConsoleRenderer(timestamp_key="ts"), ()
     structlog.configure(
