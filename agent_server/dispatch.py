@@ -14,8 +14,6 @@ from agent_server.events import (
     FailureKind,
     InputError,
     Isolation,
-    ToolCallOutput,
-    ToolCallProgress,
     ToolCallRejected,
     ToolCallRequested,
     ToolCallRunning,
@@ -23,9 +21,10 @@ from agent_server.events import (
     ToolResultFailed,
 )
 from agent_server.messages import JsonObject
-from agent_server.redaction import Redactor, StreamRedactor
+from agent_server.redaction import Redactor
 from agent_server.run_state import RunState
-from agent_server.sandbox import CallRequest, Failed, Outcome, Output, Progress, Sandbox
+from agent_server.sandbox import CallRequest, Failed, Outcome, Sandbox
+from agent_server.tool_output import ToolOutput
 from agent_server.tooling.registry import ToolRegistry
 from agent_server.tooling.spec import ToolSpec
 
@@ -126,7 +125,9 @@ class ToolDispatcher:
                 timeout_s=timeout_s,
                 secrets=dict(secrets),
             )
-            show = _Show(run, call.call_id, emit, self._redactor)
+            show = ToolOutput(
+                call_id=call.call_id, turn=run.turn or None, emit=emit, redactor=self._redactor
+            )
             outcome = await sandbox.call(tool, call.input, request, show)
             await show.finish()
             result = self._result(run, call, outcome)
@@ -185,45 +186,6 @@ class ToolDispatcher:
             raw=self._redactor.text(call.raw[:RAW_CHARS]),
         )
         return Verdict(call, [rejected, _failed(run, call, kind, told)], tool=None)
-
-
-class _Show:
-    """Turns what a tool shows into events, secrets replaced even when a chunk splits one."""
-
-    def __init__(self, run: RunState, call_id: str, emit: Emit, redactor: Redactor) -> None:
-        self._turn = run.turn or None
-        self._call_id = call_id
-        self._emit = emit
-        self._redactor = redactor
-        self._streams = {
-            "stdout": StreamRedactor(redactor),
-            "stderr": StreamRedactor(redactor),
-        }
-
-    async def __call__(self, shown: Output | Progress) -> None:
-        if isinstance(shown, Output):
-            await self._output(shown.stream, self._streams[shown.stream].feed(shown.text))
-            return
-        message = None if shown.message is None else self._redactor.text(shown.message)
-        await self._emit(
-            ToolCallProgress(
-                turn=self._turn,
-                call_id=self._call_id,
-                progress=shown.done,
-                total=shown.total,
-                message=message,
-            )
-        )
-
-    async def finish(self) -> None:
-        await self._output("stdout", self._streams["stdout"].finish())
-        await self._output("stderr", self._streams["stderr"].finish())
-
-    async def _output(self, stream: Literal["stdout", "stderr"], text: str) -> None:
-        if text:
-            await self._emit(
-                ToolCallOutput(turn=self._turn, call_id=self._call_id, stream=stream, text=text)
-            )
 
 
 def _failed(run: RunState, call: ToolUse, kind: FailureKind, message: str) -> ToolResultFailed:

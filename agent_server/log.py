@@ -7,12 +7,12 @@ first delta of a turn, whatever the loop waits for, 4 KiB of text) do not wait f
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent_server.drafts import Draft, add_draft
 from agent_server.errors import Fenced, StoreError
 from agent_server.events import (
     BUFFERED_TYPES,
@@ -20,10 +20,6 @@ from agent_server.events import (
     AnyEvent,
     RawAttempt,
     RecordedEvent,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallInputDelta,
-    encode_data,
 )
 from agent_server.status import RunStatus
 from agent_server.store import Claim, Commit, Created, NewRun, PendingEvent, Store
@@ -38,27 +34,6 @@ BUFFER_BYTES: Final = 256 * 1024
 
 
 @dataclass(slots=True, eq=False)
-class _Draft:
-    """An event waiting for its commit; ``parts`` are the joined deltas of a mergeable one."""
-
-    ts: int
-    event: AnyEvent
-    parts: list[str] | None = None
-
-    def encode(self) -> PendingEvent:
-        event = self.event
-        if self.parts is not None and len(self.parts) > 1:
-            match event:
-                case TextDelta():
-                    event = event.model_copy(update={"delta": "".join(self.parts)})
-                case ThinkingDelta():
-                    event = event.model_copy(update={"thinking": "".join(self.parts)})
-                case ToolCallInputDelta():
-                    event = event.model_copy(update={"partial_json": "".join(self.parts)})
-        return PendingEvent(ts=self.ts, event=event, data=encode_data(event))
-
-
-@dataclass(slots=True, eq=False)
 class _LiveRun:
     """What the log keeps of a run that this process owns."""
 
@@ -66,7 +41,7 @@ class _LiveRun:
     thread_id: str
     last_seq: int
     on_followers: Callable[[int], None] | None = None
-    drafts: list[_Draft] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
     raw: list[RawAttempt] = field(default_factory=list)
     size: int = 0
     awaits_first_delta: bool = False
@@ -114,8 +89,6 @@ class EventLog:
         self._wanted = asyncio.Event()
         self._urgent = asyncio.Event()
 
-    # --- writing -----------------------------------------------------------------------------
-
     async def create(
         self,
         run: NewRun,
@@ -129,7 +102,7 @@ class EventLog:
         Raises:
             RequestError, StoreError: as ``Store.create_run``.
         """
-        pending = [_Draft(_now_ms(), event).encode() for event in events]
+        pending = [Draft(event).encode() for event in events]
         created = await self._store.create_run(run, pending)
         if not created.replayed and run.claimed:
             self.open(Claim(run.id, 1), run.thread_id, last_seq=0, on_followers=on_followers)
@@ -187,27 +160,17 @@ class EventLog:
         self, run_id: str, *events: AnyEvent, allowed: frozenset[RunStatus]
     ) -> bool:
         """Append to a run that nobody owns if its status is in ``allowed``; say whether it was."""
-        pending = [_Draft(_now_ms(), event).encode() for event in events]
+        pending = [Draft(event).encode() for event in events]
         return await self._store.append_external(run_id, allowed=allowed, events=pending) > 0
 
     def _buffer(self, live: _LiveRun, event: AnyEvent) -> bool:
         """Queue one event, joined to the last where it continues it; say whether it is urgent."""
+        live.size += add_draft(live.drafts, event)
         if not isinstance(event, MERGEABLE):
-            live.drafts.append(_Draft(_now_ms(), event))
-            live.size += 256
             live.awaits_first_delta |= event.type in {"turn.started", "turn.restarted"}
             return False
-        text = _piece(event)
-        live.size += len(text)
-        last = live.drafts[-1] if live.drafts else None
-        if last is not None and last.parts is not None and _continues(last.event, event):
-            last.parts.append(text)
-        else:
-            live.drafts.append(_Draft(_now_ms(), event, [text]))
         first, live.awaits_first_delta = live.awaits_first_delta, False
         return first
-
-    # --- flushing ----------------------------------------------------------------------------
 
     async def serve(self) -> None:
         """Flush for ever: the log's service task. Cancel it only when no run is live."""
@@ -255,12 +218,6 @@ class EventLog:
     def _forget(self, live: _LiveRun) -> None:
         if self._live.get(live.claim.run_id) is live:
             self.close(live.claim.run_id)
-
-    # --- reading -----------------------------------------------------------------------------
-
-    def is_live(self, run_id: str) -> bool:
-        """Whether this process owns the run and it has not ended."""
-        return run_id in self._live
 
     async def follow(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[RecordedEvent]]:
         """Yield the events after seq ``after``: the recorded ones, then live ones as they come.
@@ -322,26 +279,3 @@ def _number(
         )
         for seq, pending in enumerate(events, first_seq)
     ]
-
-
-def _piece(event: TextDelta | ThinkingDelta | ToolCallInputDelta) -> str:
-    match event:
-        case TextDelta():
-            return event.delta
-        case ThinkingDelta():
-            return event.thinking
-        case ToolCallInputDelta():
-            return event.partial_json
-
-
-def _continues(last: AnyEvent, event: TextDelta | ThinkingDelta | ToolCallInputDelta) -> bool:
-    """Whether ``event`` only adds to ``last``: same kind, same block or call."""
-    if type(last) is not type(event):
-        return False
-    if isinstance(event, ToolCallInputDelta):
-        return isinstance(last, ToolCallInputDelta) and last.call_id == event.call_id
-    return not isinstance(last, ToolCallInputDelta) and getattr(last, "block", None) == event.block
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -19,8 +19,10 @@ from agent_server.events import (
     RunCancelled,
     RunResumed,
     RunStarted,
+    TerminalEvent,
     Usage,
 )
+from agent_server.follower_watch import FollowerWatch
 from agent_server.log import EventLog
 from agent_server.loop import AgentLoop
 from agent_server.messages import JsonObject
@@ -53,15 +55,14 @@ class RunPolicy:
 
 @dataclass(slots=True, eq=False)
 class _Active:
-    """A run in work here. ``grace_s``: None where nobody need follow it."""
+    """A run in work here."""
 
     run: RunState
-    grace_s: float | None
+    followers: FollowerWatch
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     begun: bool = False
     cancelled_by: CancelledBy | None = None
-    abandonment: asyncio.TimerHandle | None = None
 
 
 class RunManager:
@@ -97,8 +98,6 @@ class RunManager:
     def draining(self) -> bool:
         """Whether new runs are refused."""
         return self._draining
-
-    # --- starting ----------------------------------------------------------------------------
 
     async def start(self, request: RunRequest) -> Created:
         """Create a run and start it; it is on disk when this returns.
@@ -146,9 +145,9 @@ class RunManager:
     async def _begin(self, prepared: Prepared, grace_s: float | None) -> Created:
         """Put the run on disk and start its task."""
         run = prepared.run
-        active = _Active(run, grace_s)
+        active = _Active(run, FollowerWatch(grace_s, partial(self._abandon, run.run_id)))
         created = await self._log.create(
-            prepared.new, prepared.created, RunStarted(), on_followers=partial(self._count, active)
+            prepared.new, prepared.created, RunStarted(), on_followers=active.followers.count
         )
         if created.replayed:
             return created
@@ -165,12 +164,9 @@ class RunManager:
         run.ended = True
         await emit(ending)
 
-    # --- working -----------------------------------------------------------------------------
-
     def _spawn(self, claim: Claim, active: _Active, work: Work) -> None:
         self._active[claim.run_id] = active
-        if active.grace_s is not None:
-            self._count(active, 0)
+        active.followers.count(0)
         active.task = self._group.create_task(
             self._supervise(claim, active, work), name=claim.run_id
         )
@@ -183,50 +179,36 @@ class RunManager:
         emit: Emit = partial(self._log.append, claim)
         active.begun = True
         try:
-            if active.cancelled_by is None:
-                await work(emit)
-            else:
-                await self._end_cancelled(run, active.cancelled_by, emit)
+            if active.cancelled_by is not None:
+                raise asyncio.CancelledError  # noqa: TRY301 (asked for before this task began)
+            await work(emit)
         except asyncio.CancelledError:
             if active.cancelled_by is None:
                 raise  # the server stops: the run stays as it is, for the next start to resume
-            await self._end_cancelled(run, active.cancelled_by, emit)
+            cancelled = run.cancelled(active.cancelled_by)
+            await self._end_early(run, cancelled, emit, why="The run was cancelled.")
         except StoreError as error:
             log.exception("run.stopped", code=error.code)
         except Exception:  # a fault of ours must end this run and no other
             log.exception("run.crashed")
-            await self._end_crashed(run, emit)
+            failed = run.failed(AgentServerError("Something went wrong.", code="internal_error"))
+            await self._end_early(run, failed, emit, why="The run has failed.")
         finally:
-            if active.abandonment is not None:
-                active.abandonment.cancel()
+            active.followers.stop()
             self._active.pop(claim.run_id, None)
             self._log.close(claim.run_id)
             active.ended.set()
 
     @staticmethod
-    async def _end_cancelled(run: RunState, by: CancelledBy, emit: Emit) -> None:
-        """Record what a cancelled run had shown, the receipt of its calls, and its end."""
+    async def _end_early(run: RunState, ending: TerminalEvent, emit: Emit, *, why: str) -> None:
+        """Record what a run had open, and its end, unless it has one."""
         if run.ended:
             return
         run.ended = True
-        unfinished = run.unfinished("The run was cancelled.")
         try:
-            await emit(*unfinished, run.cancelled(by), raw=run.partial_raw)
+            await emit(*run.unfinished(why), ending, raw=run.partial_raw)
         except StoreError as error:
             log.exception("run.stopped", code=error.code)
-
-    @staticmethod
-    async def _end_crashed(run: RunState, emit: Emit) -> None:
-        if run.ended:
-            return
-        run.ended = True
-        failed = run.failed(AgentServerError("Something went wrong.", code="internal_error"))
-        try:
-            await emit(*run.unfinished("The run has failed."), failed)
-        except StoreError as error:
-            log.exception("run.stopped", code=error.code)
-
-    # --- cancelling --------------------------------------------------------------------------
 
     async def cancel(self, run_id: str, *, by: CancelledBy = "user") -> None:
         """Stop a run: its upstream call is closed and its tools are dead when this returns.
@@ -251,18 +233,9 @@ class RunManager:
         if active.begun and active.task is not None:
             active.task.cancel()
 
-    def _count(self, active: _Active, followers: int) -> None:
-        """Start or stop the clock of a run that nobody follows."""
-        if active.abandonment is not None:
-            active.abandonment.cancel()
-            active.abandonment = None
-        if followers == 0 and active.grace_s is not None:
-            active.abandonment = asyncio.get_running_loop().call_later(
-                active.grace_s, self._abandon, active
-            )
-
-    def _abandon(self, active: _Active) -> None:
-        if not self._draining:
+    def _abandon(self, run_id: str) -> None:
+        active = self._active.get(run_id)
+        if active is not None and not self._draining:
             self._request_cancel(active, "disconnect")
 
     async def wait(self, run_id: str) -> None:
@@ -270,8 +243,6 @@ class RunManager:
         active = self._active.get(run_id)
         if active is not None:
             await active.ended.wait()
-
-    # --- starting and stopping the server ----------------------------------------------------
 
     async def recover(self) -> int:
         """Take up every run that a dead process left; return how many."""
@@ -288,10 +259,11 @@ class RunManager:
             calls=await self._store.tool_calls(row.id),
             prices=self._admission.prices,
         )
-        grace_s = max(RECOVERY_GRACE_S, self._policy.disconnect_grace_s)
-        active = _Active(run, grace_s=grace_s if row.on_disconnect == "cancel" else None)
+        cancels = row.on_disconnect == "cancel"
+        grace_s = max(RECOVERY_GRACE_S, self._policy.disconnect_grace_s) if cancels else None
+        active = _Active(run, FollowerWatch(grace_s, partial(self._abandon, row.id)))
         self._log.open(
-            claim, row.thread_id, last_seq=row.last_seq, on_followers=partial(self._count, active)
+            claim, row.thread_id, last_seq=row.last_seq, on_followers=active.followers.count
         )
         log.info("run.resumed", run_id=row.id, attempt=row.attempts)
         self._spawn(claim, active, partial(self._work_resumed, run, row))
@@ -299,14 +271,12 @@ class RunManager:
     async def _work_resumed(self, run: RunState, row: RunRow, emit: Emit) -> None:
         await emit(RunResumed(reason="crash", attempt=row.attempts))
         if row.attempts > MAX_CLAIMS:
-            run.ended = True
             poison = AgentServerError("The run was interrupted too often.", code="crash_loop")
-            await emit(*run.unfinished("The run has failed."), run.failed(poison))
+            await self._end_early(run, run.failed(poison), emit, why="The run has failed.")
         elif row.kind == "tool":
             run.calls = dict.fromkeys((call["id"] for call in run.transcript.open_calls), None)
-            run.ended = True
             lost = AgentServerError("The tool call was interrupted.", code="interrupted")
-            await emit(*run.unfinished("The call was interrupted."), run.failed(lost))
+            await self._end_early(run, run.failed(lost), emit, why="The call was interrupted.")
         else:
             await self._loop.run(run, emit)
 

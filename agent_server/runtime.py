@@ -30,6 +30,7 @@ from agent_server.store.sql import open_sql_store
 from agent_server.task_group import open_task_group
 from agent_server.tooling.registry import ToolRegistry
 from agent_server.turn import TurnPolicy, TurnRunner
+from agent_server.watchdog import Patience
 
 log = structlog.get_logger(__name__)
 
@@ -175,9 +176,11 @@ def _known_secrets(settings: Settings, tool_secrets: set[str]) -> dict[str, str]
 def _turn_policy(settings: Settings) -> TurnPolicy:
     model = settings.model
     return TurnPolicy(
-        first_content_s=model.first_content_s,
-        silence_s=model.silence_s,
-        turn_s=model.turn_s,
+        patience=Patience(
+            first_content_s=model.first_content_s,
+            silence_s=model.silence_s,
+            turn_s=model.turn_s,
+        ),
         attempts=model.retry_attempts,
         retry_base_s=model.retry_base_s,
         retry_cap_s=model.retry_cap_s,

@@ -8,8 +8,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from agent_server.attempt import Attempt, ToolUse
 from agent_server.errors import ModelError
@@ -21,18 +20,18 @@ from agent_server.events import (
     TurnRestarted,
     TurnStarted,
 )
+from agent_server.messages import text_of
 from agent_server.model import MessageStart, Model, ModelRequest, ModelStream
 from agent_server.model.request import request_sha256
 from agent_server.run_state import RunState
+from agent_server.watchdog import Patience, Watchdog
 
 
 @dataclass(frozen=True, slots=True)
 class TurnPolicy:
-    """How long to wait for the provider and how often to ask, in seconds and attempts."""
+    """How long to wait for the provider, and how often and how soon to ask again."""
 
-    first_content_s: float = 60
-    silence_s: float = 60
-    turn_s: float = 600
+    patience: Patience = field(default_factory=Patience)
     attempts: int = 4
     retry_base_s: float = 0.5
     retry_cap_s: float = 60
@@ -101,7 +100,7 @@ class TurnRunner:
         """Read one response to its ``message_stop``; keep what a cancelled one had shown."""
         try:
             async with (
-                _Watchdog(self._policy) as watchdog,
+                Watchdog(self._policy.patience) as watchdog,
                 self._model.stream(request) as stream,
             ):
                 recorder.stream = stream
@@ -113,7 +112,7 @@ class TurnRunner:
             partial = attempt.close_open_text()
             usage = run.budget.add(attempt.usage)
             completed = attempt.turn_completed(usage=usage, stop_reason="cancelled")
-            run.output = _text(attempt)
+            run.output = text_of(attempt.content)
             run.partial = [*partial, completed]
             run.partial_raw = recorder.raw("cancelled", None)
             raise
@@ -126,7 +125,7 @@ class TurnRunner:
         """Let the calls of a complete ``tool_use`` turn through, and no others."""
         usage = run.budget.add(attempt.usage)
         run.budget.turns += 1
-        run.output = _text(attempt)
+        run.output = text_of(attempt.content)
         calls = attempt.calls if attempt.stop_reason == "tool_use" else []
         run.call_ids.update(call.call_id for call in attempt.calls)
         return Turn(
@@ -199,55 +198,3 @@ class _Recorder:
             started_at=self.started_at,
             finished_at=time.time_ns() // 1000,
         )
-
-
-def _text(attempt: Attempt) -> str:
-    return "".join(b["text"] for b in attempt.content if b.get("type") == "text")
-
-
-class _Watchdog:
-    """Bounds an attempt: until the first content, between contents, and in all. Pings do not count.
-
-    One timer that looks at the clock when it fires, not one rescheduled for every delta.
-    """
-
-    def __init__(self, policy: TurnPolicy) -> None:
-        self._policy = policy
-        self._loop = asyncio.get_running_loop()
-        self._started = self._last = self._loop.time()
-        self._quiet_s = policy.first_content_s
-        self._scope = asyncio.timeout(None)
-        self._timer: asyncio.Handle | None = None
-
-    def seen(self) -> None:
-        """Note a sign of content."""
-        self._last, self._quiet_s = self._loop.time(), self._policy.silence_s
-
-    async def __aenter__(self) -> Self:
-        await self._scope.__aenter__()
-        self._check()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        try:
-            await self._scope.__aexit__(kind, error, traceback)
-        except TimeoutError as timeout:
-            raise ModelError(
-                "Upstream model timed out.",
-                code="upstream_timeout",
-                retryable=self._loop.time() < self._started + self._policy.turn_s,
-            ) from timeout
-
-    def _check(self) -> None:
-        limit = min(self._started + self._policy.turn_s, self._last + self._quiet_s)
-        if self._loop.time() >= limit:
-            self._scope.reschedule(self._loop.time())
-        else:
-            self._timer = self._loop.call_at(limit, self._check)

@@ -101,6 +101,7 @@ class Created:
 class RunRow:
     """A run as its rows say. ``last_seq`` is 0 before the first event.
 
+    ``spec`` is empty in lists: only ``get_run`` and ``claim_orphans`` read it.
     ``attempts`` counts the claims since the run last made progress (a turn or a result on disk).
     """
 
@@ -271,7 +272,7 @@ class Store(Protocol):
     async def list_runs(
         self, tenant: str, where: RunFilter, *, limit: int, before: str | None
     ) -> list[RunRow]:
-        """Return runs, newest first, with ids below ``before``."""
+        """Return runs, newest first, with ids below ``before`` and without their specs."""
         ...
 
     async def turns(self, run_id: str) -> list[TurnRow]:

@@ -70,8 +70,8 @@ _DECIDED: Final = {"approve": "approved", "deny": "denied", "expired": "expired"
 class RowChange:
     """One change of the rows of ``table`` that match ``key``.
 
-    ``update`` sets ``values``, adds ``increments`` and raises to ``minimums``; ``upsert`` inserts key, values and
-    ``initial``, or sets the values of the row that is there; ``delete`` removes.
+    ``update`` sets ``values``, adds ``increments`` and raises to ``minimums``; ``upsert`` inserts
+    key, values and ``initial``, or sets the values of the row that is there; ``delete`` removes.
     """
 
     op: Literal["update", "upsert", "delete"]

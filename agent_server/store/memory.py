@@ -25,6 +25,7 @@ from agent_server.store import (
 from agent_server.store.fold import fold, next_status
 from agent_server.store.row_set import Row, RowSet, new_row
 from agent_server.store.rows import calls_of, metadata_path, run_of, thread_of, turn_of
+from agent_server.store.specs import encode_spec
 from agent_server.store.tables import HISTORY_TYPES
 from agent_server.store.writes import new_thread, run_columns, thread_columns
 
@@ -35,10 +36,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """One run: its row (also in ``rows``), events and attempts."""
+    """One run: its row (also in ``rows``), spec (JSON), events and attempts."""
 
     row: Row
     rows: RowSet
+    spec: str
     events: list[RecordedEvent] = field(default_factory=list)
     attempts: dict[tuple[int, int], RawAttempt] = field(default_factory=dict)
 
@@ -68,9 +70,10 @@ class _Run:
                 self.rows.change(change)
         return first
 
-    def read(self) -> RunRow:
-        """Return the run as its rows say."""
+    def read(self, *, spec: bool = True) -> RunRow:
+        """Return the run as its rows say, with its spec or an empty one."""
         counted = {
+            "spec": self.spec if spec else "{}",
             "last_seq": self.row["next_seq"] - 1,
             "turn_count": len(self.rows.rows("turns")),
             "tool_call_count": len(self.calls),
@@ -109,11 +112,12 @@ class MemoryStore:
         next_status(status, [pending.event.type for pending in events])
         thread.update(head_run_id=run.id, updated_at=run.created_at)
         self._threads[run.thread_id] = thread
-        row = new_row("runs", run_columns(run, status, next_seq=1))
+        spec = encode_spec(run.spec)
+        row = new_row("runs", run_columns(run, status, next_seq=1, spec_sha256=spec.sha256))
         rows = RowSet()
         rows.add("runs", row)
         rows.add("threads", thread)
-        self._runs[run.id] = _Run(row, rows)
+        self._runs[run.id] = _Run(row, rows, spec.text)
         self._runs[run.id].append(events)
         if run.idempotency_key is not None:
             self._keys[run.tenant, run.idempotency_key] = (run.id, run.request_sha256)
@@ -249,10 +253,10 @@ class MemoryStore:
     async def list_runs(
         self, tenant: str, where: RunFilter, *, limit: int, before: str | None
     ) -> list[RunRow]:
-        """Return runs, newest first, with ids below ``before``."""
+        """Return runs, newest first, with ids below ``before`` and without their specs."""
         wanted = _matcher(tenant, where, before)
         found = (run for _id, run in sorted(self._runs.items(), reverse=True) if wanted(run))
-        return [run.read() for run in itertools.islice(found, limit)]
+        return [run.read(spec=False) for run in itertools.islice(found, limit)]
 
     async def turns(self, run_id: str) -> list[TurnRow]:
         """Return a run's turns in order."""

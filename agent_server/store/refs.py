@@ -36,8 +36,8 @@ __all__ = [
 
 MIN_CUT: Final = 40
 """Bytes below which a reference is no shorter than the value."""
-RUN_BYTES: Final = 512 * 1024
-"""What one live run may hold in memory; longer texts stay inline."""
+RUN_BYTES: Final = 1024 * 1024
+"""What one live run may hold in memory, deltas as they are encoded; longer texts stay inline."""
 TOTAL_BYTES: Final = 64 * 1024 * 1024
 """What all live runs may hold in memory."""
 
@@ -98,18 +98,33 @@ def delta_interior(data: bytes, block: str) -> bytes | None:
 
 @dataclass(slots=True)
 class _Block:
-    """The deltas of one block so far; ``lost`` where they were too long to remember."""
+    """The deltas of one block so far; ``lost`` where they cannot be referred to.
 
+    ``deltas`` are whole events: what is inside is looked for once a completed value asks.
+    """
+
+    name: str
     is_text: bool
     first: int
     last: int = 0
-    parts: list[bytes] = field(default_factory=list)
+    deltas: list[bytes] = field(default_factory=list)
+    text: bytes = b""
     lost: bool = False
 
     def joined(self) -> bytes:
-        if len(self.parts) > 1:
-            self.parts = [b"".join(self.parts)]
-        return self.parts[0] if self.parts else b""
+        """Return what the deltas say, nothing where that is not known."""
+        if self.deltas and not self.lost:
+            parts = [delta_interior(data, self.name) for data in self.deltas]
+            said = [part for part in parts if part is not None]
+            self.deltas = []
+            if len(said) == len(parts):
+                self.text += b"".join(said)
+            else:
+                self.lose()
+        return self.text
+
+    def lose(self) -> None:
+        self.lost, self.deltas, self.text = True, [], b""
 
 
 @dataclass(slots=True)
@@ -146,14 +161,14 @@ class DeltaMemory:
 
         Remembers deltas on the way. If the transaction fails, ``forget`` the run.
         """
-        match event:
-            case TextDelta(block=block) | ThinkingDelta(block=block):
-                self._add(run_id, seq, block, data, is_text=isinstance(event, TextDelta))
-                return data, []
-            case TextCompleted(block=block) | ThinkingCompleted(block=block):
-                return _cut(data, [self._known(run_id, [block])])
-            case TurnCompleted():
-                return _cut(data, [self._known(run_id, [block]) for block in self._blocks(run_id)])
+        # Compared by class: a class pattern costs a Python call for each model it tries.
+        if type(event) is TextDelta or type(event) is ThinkingDelta:
+            self._add(run_id, seq, event, data)
+            return data, []
+        if type(event) is TextCompleted or type(event) is ThinkingCompleted:
+            return _cut(data, [self._known(run_id, [event.block])])
+        if type(event) is TurnCompleted:
+            return _cut(data, [self._known(run_id, [block]) for block in self._blocks(run_id)])
         if event.type in _FORGETTING:
             self.forget(run_id)
         elif event.type in TERMINAL_TYPES:
@@ -170,27 +185,23 @@ class DeltaMemory:
     def _known(self, run_id: str, names: Iterable[str]) -> list[tuple[str, _Block]]:
         """The blocks of those names that are remembered and not empty."""
         blocks = self._blocks(run_id)
-        return [
-            (name, blocks[name])
-            for name in names
-            if name in blocks and not blocks[name].lost and blocks[name].joined()
-        ]
+        return [(name, blocks[name]) for name in names if name in blocks and blocks[name].joined()]
 
-    def _add(self, run_id: str, seq: int, name: str, data: bytes, *, is_text: bool) -> None:
+    def _add(self, run_id: str, seq: int, event: TextDelta | ThinkingDelta, data: bytes) -> None:
         run = self._runs.get(run_id)
         if run is None:
             run = self._runs[run_id] = _LiveRun()
+        name = event.block
         block = run.blocks.get(name)
         if block is None:
-            block = run.blocks[name] = _Block(is_text, seq)
+            block = run.blocks[name] = _Block(name, type(event) is TextDelta, seq)
         if block.lost:
             return
-        interior = delta_interior(data, name)
-        size = len(interior or b"")
-        if interior is None or run.size + size > RUN_BYTES or self._size + size > TOTAL_BYTES:
-            block.lost, block.parts = True, []
+        size = len(data)
+        if run.size + size > RUN_BYTES or self._size + size > TOTAL_BYTES:
+            block.lose()
             return
-        block.parts.append(interior)
+        block.deltas.append(data)
         block.last = seq
         run.size += size
         self._size += size

@@ -26,7 +26,7 @@ from agent_server.store import (
 from agent_server.store.migrate import upgrade
 from agent_server.store.sql_reads import SqlReads, open_connections
 from agent_server.store.sqlite import database_path
-from agent_server.store.writer import OnFatal, Write, Writer
+from agent_server.store.writer import OnFatal, Writer
 
 __all__ = ["SqlStore", "end_process", "open_sql_store"]
 
@@ -65,16 +65,7 @@ class SqlStore(SqlReads):
 
         One that the database refuses, which is a fault of ours, is logged and fenced.
         """
-        outcomes = await self._writer.write_all(
-            [
-                Write(
-                    partial(writes.commit, item=commit),
-                    rows=len(commit.events) + len(commit.raw),
-                    size=_size(commit.events) + sum(len(raw.response) for raw in commit.raw),
-                )
-                for commit in commits
-            ]
-        )
+        outcomes = await self._writer.commit(commits)
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Exception):
                 run_id = commits[index].claim.run_id

@@ -68,7 +68,6 @@ SELECT {_EVENT} FROM runs AS r JOIN events AS e ON e.run_id = r.id AND e.seq = r
 WHERE r.id = ?"""  # noqa: S608 (constants)
 
 
-
 class SqlReads:
     """The reading half of the store, over connections that cannot write."""
 

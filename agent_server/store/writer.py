@@ -10,11 +10,14 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from agent_server.errors import AgentServerError, RequestError, StoreError
+from agent_server.store import Commit
+from agent_server.store.owner_writes import commit, commit_group
 from agent_server.store.refs import DeltaMemory
 from agent_server.store.sqlite import connect_writer, is_fatal, is_passing, store_error
 from agent_server.store.transaction import Transaction
@@ -40,11 +43,34 @@ class Write:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """The writes of one caller and where their outcomes go."""
+    """What one caller wants written, ``writes`` or ``commits``, and where the outcomes go."""
 
-    writes: Sequence[Write]
     done: asyncio.Future[list[Any]]
+    writes: Sequence[Write] = ()
+    commits: Sequence[Commit] = ()
     outcomes: list[Any] = field(default_factory=list)
+
+    def together(self, tx: Transaction) -> list[Any]:
+        """Write everything, the quick way; whatever goes wrong spoils the transaction."""
+        if self.commits:
+            return commit_group(tx, self.commits)
+        return [_attempt(tx, write.apply) for write in self.writes]
+
+    def one_by_one(self) -> list[Apply]:
+        """Return the writes that can fail alone."""
+        if self.commits:
+            return [partial(commit, item=item) for item in self.commits]
+        return [write.apply for write in self.writes]
+
+    def weight(self) -> tuple[int, int]:
+        """Return how many rows and bytes this is, about."""
+        rows = sum(write.rows for write in self.writes)
+        size = sum(write.size for write in self.writes)
+        for item in self.commits:
+            rows += len(item.events) + len(item.raw)
+            size += sum(len(pending.data) for pending in item.events)
+            size += sum(len(raw.response) for raw in item.raw)
+        return rows, size
 
 
 class Writer:
@@ -57,6 +83,7 @@ class Writer:
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._held: _Job | None = None
         self._memory = DeltaMemory()
+        self._live: dict[str, tuple[int, int]] = {}
         self._connection = connect_writer(path)
         self._error: StoreError | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -83,9 +110,19 @@ class Writer:
         Raises:
             StoreError: none of them is on disk and never will be.
         """
+        return await self._do(_Job(self._loop.create_future(), writes=writes))
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Any]:
+        """Write the events of some owners in one transaction; else as ``write_all``.
+
+        Raises:
+            StoreError: none of them is on disk and never will be.
+        """
+        return await self._do(_Job(self._loop.create_future(), commits=commits))
+
+    async def _do(self, job: _Job) -> list[Any]:
         if self._error is not None:
             raise self._error
-        job = _Job(writes, self._loop.create_future())
         self._queue.put(job)
         if self._error is not None:  # it died in between: nobody else would answer
             self._fail_queued(self._error)
@@ -126,7 +163,7 @@ class Writer:
         if first is None:
             return []
         batch = [first]
-        rows, size = _weight(first)
+        rows = size = 0
         while True:
             try:
                 job = self._queue.get_nowait()
@@ -135,7 +172,9 @@ class Writer:
             if job is None:
                 self._queue.put(None)  # the end, once this batch is done
                 return batch
-            more_rows, more_size = _weight(job)
+            if not rows:  # weighed only now: mostly there is no second job
+                rows, size = first.weight()
+            more_rows, more_size = job.weight()
             rows, size = rows + more_rows, size + more_size
             if rows > MAX_ROWS or size > MAX_BYTES:
                 self._held = job
@@ -165,7 +204,7 @@ class Writer:
         tx = self._begin()
         try:
             for job in jobs:
-                job.outcomes = [_attempt(tx, write) for write in job.writes]
+                job.outcomes = job.together(tx)
             tx.flush()
             self._connection.execute("COMMIT")
         except BaseException:
@@ -177,16 +216,16 @@ class Writer:
         tx = self._begin()
         try:
             for job in jobs:
-                job.outcomes = [self._apply_alone(tx, write) for write in job.writes]
+                job.outcomes = [self._apply_alone(tx, apply) for apply in job.one_by_one()]
             self._connection.execute("COMMIT")
         except BaseException:
             self._roll_back(tx)
             raise
 
-    def _apply_alone(self, tx: Transaction, write: Write) -> Any:
+    def _apply_alone(self, tx: Transaction, apply: Apply) -> Any:
         self._connection.execute("SAVEPOINT one")
         try:
-            outcome = _attempt(tx, write)
+            outcome = _attempt(tx, apply)
             tx.flush()
         except Exception as fault:
             if isinstance(fault, sqlite3.Error) and (is_passing(fault) or is_fatal(fault)):
@@ -199,7 +238,7 @@ class Writer:
 
     def _begin(self) -> Transaction:
         self._connection.execute("BEGIN IMMEDIATE")
-        return Transaction(self._connection, self._memory)
+        return Transaction(self._connection, self._memory, self._live)
 
     def _roll_back(self, tx: Transaction) -> None:
         tx.discard()
@@ -229,16 +268,12 @@ class Writer:
         self._loop.call_soon_threadsafe(_resolve, jobs, error)
 
 
-def _attempt(tx: Transaction, write: Write) -> Any:
+def _attempt(tx: Transaction, apply: Apply) -> Any:
     """Apply a write; a refusal is an outcome like any other."""
     try:
-        return write.apply(tx)
+        return apply(tx)
     except RequestError as refusal:
         return refusal
-
-
-def _weight(job: _Job) -> tuple[int, int]:
-    return sum(write.rows for write in job.writes), sum(write.size for write in job.writes)
 
 
 def _resolve(jobs: list[_Job], error: StoreError | None) -> None:

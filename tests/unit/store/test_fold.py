@@ -23,7 +23,7 @@ def test_the_terminal_event_ends_the_run_at_its_time_in_microseconds() -> None:
     assert (run.table, run.key) == ("runs", {"id": "run_1"})
     assert run.values["status"] == "completed"
     assert run.values["finished_at"] == 1_700_000_000_123_000
-    assert {run.values[name] for name in ("input_tokens", "output_tokens")} == {3, 4}
+    assert {run.minimums[name] for name in ("input_tokens", "output_tokens")} == {3, 4}
 
 
 def test_a_completed_turn_adds_its_usage_and_its_calls() -> None:
