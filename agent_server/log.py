@@ -46,6 +46,9 @@ class _LiveRun:
     size: int = 0
     awaits_first_delta: bool = False
     committed: asyncio.Future[None] | None = None
+    """What appends wait for whose events the next flush takes."""
+    awaited: asyncio.Future[None] | None = None
+    """The last of those: it may be in flight."""
     ring: deque[RecordedEvent] = field(default_factory=deque)
     ring_size: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,7 +64,7 @@ class _LiveRun:
         while self.ring_size > RING_BYTES and len(self.ring) > len(events):
             self.ring_size -= len(self.ring.popleft().data)
         self.last_seq = events[-1].seq
-        self.ended = events[-1].is_terminal
+        self.ended |= events[-1].is_terminal
         self.wake()
 
     def wake(self) -> None:
@@ -121,12 +124,31 @@ class EventLog:
         self._live[claim.run_id] = _LiveRun(claim, thread_id, last_seq, on_followers)
 
     def close(self, run_id: str) -> None:
-        """Forget a run that this process works on no longer; its followers end."""
+        """Forget a run that this process works on no longer, and what it has not written.
+
+        Its followers end; whoever waits for a commit that will not be is told so.
+        """
         live = self._live.pop(run_id, None)
         self._dirty.pop(run_id, None)
-        if live is not None:
-            live.ended = True
-            live.wake()
+        if live is None:
+            return
+        live.ended = True
+        live.wake()
+        if live.committed is not None:
+            _resolve(live.committed, live.error or Fenced(f"run {run_id} was closed"))
+            live.committed = None
+
+    async def settle(self, claim: Claim) -> None:
+        """Return once every event that an ``append`` waited for is on disk.
+
+        For whoever was cancelled while it waited, before the run is closed.
+
+        Raises:
+            StoreError: it never will be.
+        """
+        live = self._live.get(claim.run_id)
+        if live is not None and live.claim == claim and live.awaited is not None:
+            await asyncio.shield(live.awaited)
 
     async def append(self, claim: Claim, *events: AnyEvent, raw: RawAttempt | None = None) -> None:
         """Take events of an owned run, in order; see ``Emit`` for when this returns.
@@ -153,7 +175,7 @@ class EventLog:
             self._urgent.set()
         if waits or live.size > BUFFER_BYTES:
             if live.committed is None:
-                live.committed = asyncio.get_running_loop().create_future()
+                live.committed = live.awaited = asyncio.get_running_loop().create_future()
             await asyncio.shield(live.committed)
 
     async def append_external(

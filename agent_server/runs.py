@@ -194,6 +194,15 @@ class RunManager:
             failed = run.failed(AgentServerError("Something went wrong.", code="internal_error"))
             await self._end_early(run, failed, emit, why="The run has failed.")
         finally:
+            await self._leave(claim, active)
+
+    async def _leave(self, claim: Claim, active: _Active) -> None:
+        """Let go of a run, but of no event that was on its way to the disk when a cancel came."""
+        try:
+            await self._log.settle(claim)
+        except StoreError as error:
+            log.exception("run.stopped", code=error.code)
+        finally:
             active.followers.stop()
             self._active.pop(claim.run_id, None)
             self._log.close(claim.run_id)

@@ -2,11 +2,12 @@
 
 ``console``   every ``$`` line is run by a shell; what is shown below it must be what it prints, and
               a failure must be shown by ``$ echo $?``. A server stays up; ``^C`` ends it.
-              ``RUN_ID`` is the run seen last, port 8000 wherever the server really is.
+              ``RUN_ID`` is the newest run seen, port 8000 wherever the server really is.
 ``python``    a file where the first line names one, else a script that is run
 ``yaml``      config.yaml: written, and read as settings
 ``json``      part of the JSON that was printed last
 ``sse``, ``text``   what was printed last
+``toml``      checked, not run: entry points have the group that the loader reads
 ``js``        checked, not run: the routes and event types that it names exist
 ``diagram``   checked: the files that it names exist
 """
@@ -18,6 +19,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,18 +30,22 @@ from pydantic_core import from_json
 
 from agent_server.config import Settings, load_settings
 from agent_server.http.app import create_app
+from agent_server.tooling.loader import ENTRY_POINT_GROUP
 from agent_server.wire.reference import render_schema
 from tests.docs_blocks import Block, fits, is_part, read_blocks
 
 ROOT: Final = Path(__file__).parent.parent
 LIMIT_S: Final = 30
 BASH: Final = shutil.which("bash") or "/bin/bash"
-KINDS: Final = frozenset({"console", "python", "yaml", "json", "sse", "text", "js", "diagram"})
+KINDS: Final = frozenset(
+    {"console", "python", "yaml", "json", "sse", "text", "toml", "js", "diagram"}
+)
 
 _FILE: Final = re.compile(r"# ([\w./-]+\.(?:py|yaml))\n")
 _RUN: Final = re.compile(r"\brun_[0-9A-Z]{26}\b")
 _PORT: Final = re.compile(r":(8\d{3})\b")
 _SERVER: Final = re.compile(r"((\w+=\S* )*)(make serve|agent-server serve|python \S+/provider\.py)")
+_LOADS_TOOLS: Final = re.compile(r"(\w+=\S* )*(make serve|agent-server (serve|tools))\b")
 _PATHS: Final = re.compile(r"[\"'`](/(?:v1|chat)[^\"'`]*)[\"'`]")
 _LISTENED: Final = re.compile(r"addEventListener\([\"']([\w.]+)[\"']")
 
@@ -61,7 +67,7 @@ class Reader:
     printed: str = ""
     code: int = 0
     run_id: str = "RUN_ID"
-    wrote_tools: bool = False
+    unchecked_tools: bool = False
     ports: dict[str, str] = field(default_factory=dict)
     servers: list[Started] = field(default_factory=list)
 
@@ -69,7 +75,7 @@ class Reader:
         """Read a page from top to bottom; every tool file that it has written must load."""
         for block in read_blocks(page):
             await self.read(block)
-        if self.wrote_tools:
+        if self.unchecked_tools:
             await self._run("agent-server tools check")
             assert self.code == 0, self.printed
 
@@ -84,6 +90,9 @@ class Reader:
                 assert is_part(from_json(block.text), from_json(self.printed)), self._differs(block)
             case "sse" | "text":
                 assert fits(block.text, self.printed), self._differs(block)
+            case "toml":
+                groups = tomllib.loads(block.text)["project"]["entry-points"]
+                assert list(groups) == [ENTRY_POINT_GROUP], block.place
             case "js":
                 check_script(block)
             case "diagram":
@@ -103,6 +112,7 @@ class Reader:
                 await self._start(command)
             else:
                 await self._run(command)
+            self.unchecked_tools &= self.code != 0 or not _LOADS_TOOLS.match(command)
             assert not shown or fits(shown, self.printed), self._differs(block, command)
         assert self.code == 0, f"{block.place}: failed: {self.printed}"
 
@@ -112,7 +122,7 @@ class Reader:
             target = self.folder / named[1]
             target.parent.mkdir(exist_ok=True)
             target.write_text(block.text, encoding="utf-8")
-            self.wrote_tools |= named[1].startswith("tools/")
+            self.unchecked_tools |= named[1].startswith("tools/")
             if target.suffix == ".yaml":
                 load_settings(target, environ={})
             return
@@ -124,7 +134,7 @@ class Reader:
         """Run a command to its end in a shell of its own."""
         script = f"(exit {self.code}); {command}" if command == "echo $?" else self._real(command)
         process = await asyncio.create_subprocess_exec(
-            BASH, "-o", "pipefail", "-c", script,
+            BASH, "-c", script,
             cwd=self.folder,
             env=self.env,
             stdin=asyncio.subprocess.PIPE,
@@ -194,8 +204,7 @@ class Reader:
 
     def _see(self, printed: str, code: int) -> None:
         self.printed, self.code = printed, code
-        for run_id in _RUN.findall(printed)[-1:]:
-            self.run_id = run_id
+        self.run_id = max([*_RUN.findall(printed), *_RUN.findall(self.run_id)], default="RUN_ID")
 
     def _real(self, text: str) -> str:
         """Put the real ports and the last run's id where the page has its own."""
@@ -252,7 +261,7 @@ async def opened_page(folder: Path, *, clone: bool) -> AsyncIterator[Reader]:
             (folder / name).symlink_to(ROOT / name)
     home = folder.parent / "home"
     home.mkdir()
-    (home / ".curlrc").write_text("silent\nshow-error\n")
+    (home / ".curlrc").write_text("silent\n")
     reader = Reader(folder, _environment(home))
     try:
         yield reader

@@ -28,12 +28,40 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture(scope="module")
+async def outcomes(
+    anyio_backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Path, Exception | None]:
+    """Read the pages whose tests were chosen, two at a time: most of it is starting processes."""
+    found: dict[Path, Exception | None] = {}
+    two = asyncio.Semaphore(2)
+
+    async def read(page: Path) -> None:
+        async with two:
+            folder = tmp_path_factory.mktemp(page.stem) / "agent-server"
+            folder.mkdir()
+            try:
+                async with opened_page(folder, clone=page not in FROM_NOTHING) as reader:
+                    await reader.read_page(page)
+            except Exception as error:  # noqa: BLE001 -- the page's own test raises it
+                found[page] = error
+            else:
+                found[page] = None
+
+    async with asyncio.TaskGroup() as group:
+        for item in request.session.items:
+            if "outcomes" in getattr(item, "fixturenames", ()):
+                group.create_task(read(item.callspec.params["page"]))  # type: ignore[attr-defined]  # every such test has one
+    return found
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if any(read_blocks(p))], ids=name_of)
-async def test_what_the_page_shows_is_what_happens(page: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "agent-server"
-    folder.mkdir()
-    async with opened_page(folder, clone=page not in FROM_NOTHING) as reader:
-        await reader.read_page(page)
+async def test_what_the_page_shows_is_what_happens(
+    page: Path, outcomes: dict[Path, Exception | None]
+) -> None:
+    failure = outcomes[page]
+    if failure is not None:
+        raise failure
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -83,12 +111,25 @@ def test_every_decision_is_half_a_page(page: Path) -> None:
     assert len(page.read_text(encoding="utf-8").splitlines()) <= 40
 
 
-def test_the_commands_for_contributors_exist() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+def test_the_files_of_the_reading_order_exist() -> None:
+    text = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)`", text)
+    assert named
+    assert [name for name in named if not (ROOT / "agent_server" / name).is_file()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_make_targets_that_a_page_names_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"^\$ make ([\w-]+)", text, re.MULTILINE)
+    targets = set(re.findall(r"(?:`|\$ )make ([\w-]+)", text))
     assert targets
     assert [name for name in targets if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []
+
+
+def test_make_serve_is_agent_server_serve() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^serve:.*\n\t@\S*agent-server serve ", makefile, re.MULTILINE)
 
 
 def test_the_example_in_the_testing_module_works() -> None:
@@ -122,7 +163,7 @@ def test_shown_json_may_leave_fields_out_but_not_change_them() -> None:
         ("```console\n$ false\n```\n", "failed"),
         ("```console\n$ echo one\ntwo\n```\n", "shown"),
         ("```console\n$ (exit 3)\n$ echo $?\n4\n```\n", "shown"),
-        ("```python\nraise SystemExit(1)\n```\n", ""),
+        ("```python\nraise SystemExit('no')\n```\n", "no"),
         ('```console\n$ echo \'{"a": 1}\'\n```\n```json\n{"a": 2}\n```\n', "shown"),
         ('```js\nnew EventSource("/v1/nothing")\n```\n', "no route"),
         ('```js\nfetch("/v1/runs"); x.addEventListener("text.dleta", f)\n```\n', "no event"),

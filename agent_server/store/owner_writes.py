@@ -28,12 +28,12 @@ def commit(tx: Transaction, item: Commit) -> int:
     """
     run_id, epoch = item.claim.run_id, item.claim.epoch
     count = len(item.events)
-    status = _status_after(item)
+    _status_after(item)
     fenced = tx.query(FENCE, (count, run_id, epoch))
     if not fenced:
         return 0
     next_seq: int = fenced[0][0]
-    _write(tx, item, next_seq - count, status)
+    _write(tx, item, next_seq - count)
     return next_seq - count
 
 
@@ -59,7 +59,7 @@ def commit_group(tx: Transaction, items: Sequence[Commit]) -> list[int]:
         raise StaleMemoryError
     for index, item in enumerate(items):
         if firsts[index]:
-            _write(tx, item, firsts[index], _status_after(item))
+            _write(tx, item, firsts[index])
         else:
             firsts[index] = commit(tx, item)
     return firsts
@@ -69,10 +69,10 @@ def _status_after(item: Commit) -> RunStatus:
     return next_status(RunStatus.RUNNING, [pending.event.type for pending in item.events])
 
 
-def _write(tx: Transaction, item: Commit, first: int, status: RunStatus) -> None:
+def _write(tx: Transaction, item: Commit, first: int) -> None:
     run_id, epoch = item.claim.run_id, item.claim.epoch
-    tx.append(run_id, first, item.events)
+    follows = tx.append(run_id, first, item.events)
     if item.raw:
         tx.keep_attempts(run_id, item.raw)
-    if status is RunStatus.RUNNING:
+    if not follows or _status_after(item) is RunStatus.RUNNING:
         tx.live[run_id] = (epoch, first + len(item.events))

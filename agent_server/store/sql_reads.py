@@ -36,7 +36,7 @@ from agent_server.store.rows import (
     select_threads,
 )
 from agent_server.store.sqlite import BUSY_TIMEOUT_S, database_path, read_only_uri, store_error
-from agent_server.store.tables import HISTORY_TYPES
+from agent_server.store.tables import IS_HISTORY
 
 __all__ = ["SqlReads", "open_connections", "open_sql_reads"]
 
@@ -51,7 +51,6 @@ WHERE e.run_id = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"""  # noqa: S608 (consta
 _DELTAS: Final = """
 SELECT seq, CAST(data AS BLOB) FROM events WHERE run_id = ? AND seq BETWEEN ? AND ?
 AND type IN ('text.delta', 'thinking.delta') ORDER BY seq"""
-_HISTORY_TYPES: Final = ", ".join(f"'{name}'" for name in HISTORY_TYPES)
 _HISTORY: Final = f"""
 WITH RECURSIVE chain (id, depth) AS (
   SELECT id, 0 FROM runs WHERE id = ?
@@ -61,7 +60,7 @@ WITH RECURSIVE chain (id, depth) AS (
 )
 SELECT {_EVENT} FROM chain JOIN runs AS r ON r.id = chain.id
 CROSS JOIN events AS e INDEXED BY ix_events_history
-WHERE e.run_id = chain.id AND e.type IN ({_HISTORY_TYPES}) ORDER BY chain.depth DESC, e.seq
+WHERE e.run_id = chain.id AND ({IS_HISTORY}) ORDER BY chain.depth DESC, e.seq
 """  # noqa: S608 (constants)
 _END: Final = f"""
 SELECT {_EVENT} FROM runs AS r JOIN events AS e ON e.run_id = r.id AND e.seq = r.next_seq - 1
@@ -151,6 +150,8 @@ class SqlReads:
         for row in rows:
             if row[7] is not None:
                 wanted.setdefault(row[0], []).extend(read_refs(row[7]))
+        if not wanted:
+            return [RecordedEvent(*row[:7]) for row in rows]
         interiors = {
             run_id: await self._interiors(run_id, refs, rows if consecutive else [])
             for run_id, refs in wanted.items()

@@ -34,6 +34,7 @@ from agent_server.store.columns import (
 
 __all__ = [
     "HISTORY_TYPES",
+    "IS_HISTORY",
     "Approval",
     "Attempt",
     "EventRow",
@@ -56,7 +57,8 @@ HISTORY_TYPES = (
 )
 """The events a transcript is made of: they have an index of their own."""
 
-_IS_HISTORY = "type IN ('" + "', '".join(HISTORY_TYPES) + "')"
+IS_HISTORY = " OR ".join(f"type = '{name}'" for name in HISTORY_TYPES)
+"""Not ``IN``: SQLite would build the list anew for every event it inserts."""
 _ACTIVE = "status IN ('running', 'waiting') OR (status = 'queued' AND epoch > 0)"
 
 
@@ -275,7 +277,7 @@ class EventRow(Table, table=True):
 
     __tablename__ = "events"
     __table_args__ = (
-        partial_index("ix_events_history", "run_id", "seq", where=_IS_HISTORY),
+        partial_index("ix_events_history", "run_id", "seq", where=IS_HISTORY),
         WITHOUT_ROWID,
     )
     run_id: str = run_id_column(primary_key=True)

@@ -47,9 +47,13 @@ class Transaction:
         """Run a statement once for each item of ``parameters``; return how many rows it changed."""
         return self._connection.executemany(sql, parameters).rowcount
 
-    def append(self, run_id: str, first: int, events: Sequence[PendingEvent]) -> None:
-        """Number ``events`` from ``first``; keep them and make what follows from them."""
+    def append(self, run_id: str, first: int, events: Sequence[PendingEvent]) -> bool:
+        """Number ``events`` from ``first``; keep them and make what follows from them.
+
+        Returns whether something follows: not from deltas.
+        """
         self._touched.add(run_id)
+        follows = False
         for seq, pending in enumerate(events, first):
             event = pending.event
             kind = event.type
@@ -59,8 +63,10 @@ class Transaction:
             )
             if kind in SILENT_TYPES:
                 continue
+            follows = True
             for change in fold(run_id, seq, pending.ts, event):
                 self.change(change)
+        return follows
 
     def change(self, change: RowChange) -> None:
         """Change rows."""

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ SELECT DISTINCT start FROM chain WHERE id = start"""
 _DANGLING: Final = """
 SELECT id, previous_run_id FROM runs AS r WHERE previous_run_id IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM runs WHERE id = r.previous_run_id)"""
+_SPECS: Final = "SELECT sha256, CAST(spec AS BLOB) FROM specs"
 
 
 def verify(location: str | Path) -> list[Finding]:
@@ -74,7 +76,12 @@ def verify(location: str | Path) -> list[Finding]:
     with closing(connect_reader(path)) as connection:
         connection.execute("BEGIN")  # one snapshot, however much is written meanwhile
         try:
-            return [*_check_file(connection), *_check_chains(connection), *_check_runs(connection)]
+            return [
+                *_check_file(connection),
+                *_check_specs(connection),
+                *_check_chains(connection),
+                *_check_runs(connection),
+            ]
         except sqlite3.DatabaseError as error:
             return [Finding(None, "integrity", store_error(error, path).message)]
 
@@ -85,6 +92,13 @@ def _check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(None, "integrity", problem)
     for table, _rowid, parent, _key in connection.execute("PRAGMA foreign_key_check"):
         yield Finding(None, "foreign_keys", f"a row of {table} names no row of {parent}")
+
+
+def _check_specs(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """A spec is what its hash says; that every run has one is a foreign key's to say."""
+    for name, spec in connection.execute(_SPECS):
+        if sha256(spec).hexdigest() != name:
+            yield Finding(None, "specs", f"the spec {name} is not what its hash says")
 
 
 def _check_chains(connection: sqlite3.Connection) -> Iterator[Finding]:

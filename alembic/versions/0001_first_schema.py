@@ -25,8 +25,9 @@ FAILURE_KINDS = (
     "interrupted sandbox_unavailable"
 )
 IS_HISTORY = (
-    "type IN ('run.created', 'message.added', 'turn.completed', 'tool_call.requested', "
-    "'tool_result.completed', 'tool_result.failed')"
+    "type = 'run.created' OR type = 'message.added' OR type = 'turn.completed' "
+    "OR type = 'tool_call.requested' OR type = 'tool_result.completed' "
+    "OR type = 'tool_result.failed'"
 )
 TABLES = (
     "threads",
@@ -76,8 +77,8 @@ def counter(names: str) -> Columns:
 
 def one_of(table: str, column: str, values: str) -> sa.CheckConstraint:
     """Make a CHECK that a column holds one of these words."""
-    listed = ", ".join(f"'{value}'" for value in values.split())
-    return sa.CheckConstraint(f"{column} IN ({listed})", name=op.f(f"ck_{table}_{column}"))
+    listed = " OR ".join(f"{column} = '{value}'" for value in values.split())
+    return sa.CheckConstraint(listed, name=op.f(f"ck_{table}_{column}"))
 
 
 def part_of(name: str, column: str, table: str) -> sa.ForeignKeyConstraint:

@@ -253,6 +253,36 @@ async def test_nothing_follows_the_terminal_event(store: Store) -> None:
     assert len(await store.read_events(run.id)) == 3
 
 
+async def test_two_commits_of_one_run_may_go_together(store: Store) -> None:
+    run, claim = await start(store)
+    delta = TextDelta(turn=1, block="b1.1.0", delta="x")
+    commits = [Commit(claim, pending(delta)), Commit(claim, pending(delta, delta))]
+    assert await store.commit(commits) == [3, 4]
+    assert await store.commit([*commits, Commit(claim, pending(completed("")))]) == [6, 7, 9]
+    assert (await store.get_run("acme", run.id)).last_seq == 9
+
+
+async def test_nothing_follows_the_terminal_event_within_a_group(store: Store) -> None:
+    run, claim = await start(store)
+    other, other_claim = await start(store)
+    delta = pending(TextDelta(turn=1, block="b1.1.0", delta="more"))
+    commits = [
+        Commit(claim, pending(completed("done"))),
+        Commit(other_claim, delta),
+        Commit(claim, delta),
+    ]
+    assert await store.commit(commits) == [3, 3, 0]
+    assert len(await store.read_events(run.id)) == 3
+    assert (await store.get_run("acme", other.id)).last_seq == 3
+
+
+async def test_nothing_follows_a_wait_but_the_one_who_resumes(store: Store) -> None:
+    run, claim = await start(store)
+    await append(store, claim, RunWaiting(reason="client_tool", approvals=[]))
+    assert await append(store, claim, TextDelta(turn=1, block="b1.1.0", delta="more")) == 0
+    assert (await store.get_run("acme", run.id)).last_seq == 3
+
+
 async def test_a_commit_with_an_illegal_order_is_refused_alone(store: Store) -> None:
     run, claim = await start(store)
     other, other_claim = await start(store)
@@ -313,6 +343,26 @@ async def test_usage_adds_up_while_a_run_goes_on(store: Store) -> None:
     await append(store, claim, *text_turn("x", turn=2))
     usage = (await store.get_run("acme", run.id)).usage
     assert usage == Usage(input_tokens=6, output_tokens=8, model_calls=2, tool_calls=1).model_dump()
+
+
+async def test_who_ends_a_run_without_owning_it_takes_no_usage_away(store: Store) -> None:
+    run, claim = await start(store)
+    waiting = RunWaiting(reason="approval", approvals=[])
+    await append(store, claim, *tool_turn(), waiting)
+    await store.append_external(
+        run.id, allowed=frozenset({RunStatus.WAITING}), events=pending(cancelled())
+    )
+    row = await store.get_run("acme", run.id)
+    used = Usage(input_tokens=3, output_tokens=4, model_calls=1, tool_calls=1)
+    assert (row.status, row.usage) == (RunStatus.CANCELLED, used.model_dump())
+
+
+async def test_the_end_of_a_run_may_count_more_than_its_turns(store: Store) -> None:
+    run, claim = await start(store)
+    more = completed("x").model_copy(update={"usage": Usage(input_tokens=9, model_calls=3)})
+    await append(store, claim, *text_turn("x"), more)
+    usage = (await store.get_run("acme", run.id)).usage
+    assert usage == Usage(input_tokens=9, output_tokens=4, model_calls=3).model_dump()
 
 
 async def test_turns_tell_their_state_and_where_they_are(store: Store) -> None:
@@ -504,6 +554,7 @@ async def test_runs_are_listed_newest_first_in_pages(store: Store) -> None:
     rest = await store.list_runs("acme", RunFilter(), limit=3, before=first[-1].id)
     assert [row.id for row in first + rest] == expected
     assert all(row.output is None for row in first)
+    assert all(row.spec == {} for row in first)
 
 
 async def test_lists_filter_by_every_field(store: Store) -> None:

@@ -32,6 +32,7 @@ from tests.unit.store.store_samples import (
     append,
     completed,
     finished_run,
+    new_run,
     next_in_thread,
     pending,
     raw_attempt,
@@ -188,6 +189,28 @@ async def test_the_text_is_whole_after_a_restart_in_its_middle(tmp_path: Path) -
         assert [event.data for event in recorded] == [one.data for one in events]
         assert (await store.get_run("acme", run.id)).output == whole
     assert verify(path) == []
+
+
+async def test_a_spec_is_kept_once_as_long_as_a_run_has_it(tmp_path: Path) -> None:
+    async with sqlite_store(tmp_path / "agent.db") as store:
+        shared = {"system": "Be brief. " * 99, "tools": []}
+        first = await finished_run(store, new_run(spec=shared))
+        second = await finished_run(store, new_run(spec=dict(shared)))
+        await finished_run(store, new_run(spec=shared, tenant="other"))
+        await finished_run(store, new_run(spec={"system": "Be kind."}))
+
+        async def kept() -> list[tuple[str, int]]:
+            counts = "SELECT tenant, count(*) FROM specs GROUP BY tenant ORDER BY tenant"
+            return await store._query(counts, ())
+
+        assert await kept() == [("acme", 2), ("other", 1)]
+        await store.delete_thread("acme", first.thread_id)
+        assert (await store.get_run("acme", second.id)).spec == shared
+        assert await kept() == [("acme", 2), ("other", 1)]
+        await store.delete_thread("acme", second.thread_id)
+        assert await kept() == [("acme", 1), ("other", 1)]
+        third = await finished_run(store, new_run(spec=shared))
+        assert (await store.get_run("acme", third.id)).spec == shared
 
 
 async def test_readers_see_what_was_committed_while_others_write(tmp_path: Path) -> None:

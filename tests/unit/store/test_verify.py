@@ -84,6 +84,8 @@ async def test_a_database_can_be_checked_while_it_is_written(tmp_path: Path) -> 
         ("UPDATE runs SET previous_run_id = id WHERE id = '{run}'", "history", "predecessor"),
         ("UPDATE runs SET previous_run_id = 'run_0' WHERE id = '{run}'", "history", "missing"),
         ("DELETE FROM threads", "foreign_keys", "runs names no row of threads"),
+        ("DELETE FROM specs", "foreign_keys", "runs names no row of specs"),
+        ("UPDATE specs SET spec = '{{}}'", "specs", "not what its hash says"),
     ],
 )
 async def test_every_breach_is_found(tmp_path: Path, statement: str, check: str, word: str) -> None:

@@ -84,6 +84,49 @@ async def test_writes_take_effect_in_the_order_asked(tmp_path: Path) -> None:
         assert (await store.get_run("acme", run.id)).last_seq == 22
 
 
+async def test_a_group_of_live_runs_is_fenced_without_asking_for_each(tmp_path: Path) -> None:
+    async with sqlite_store(tmp_path / "agent.db") as store:
+        claims = [(await start(store))[1] for _ in range(5)]
+        delta = TextDelta(turn=1, block="b1.1.0", delta="x")
+        statements: list[str] = []
+        connection(store).set_trace_callback(statements.append)
+        for seq in (3, 4):
+            assert await store.commit([Commit(c, pending(delta)) for c in claims]) == [seq] * 5
+        connection(store).set_trace_callback(None)
+    fences = [one for one in statements if one.startswith("UPDATE runs")]
+    assert len(fences) == 10
+    assert not any("RETURNING" in one for one in fences)
+
+
+@pytest.mark.parametrize("guess", [(1, 99), (7, 3), (1, 2)])
+async def test_wrong_memory_of_a_run_costs_time_and_nothing_else(
+    tmp_path: Path, guess: tuple[int, int]
+) -> None:
+    path = tmp_path / "agent.db"
+    async with sqlite_store(path) as store:
+        runs = [await start(store) for _ in range(3)]
+        store._writer._live[runs[1][0].id] = guess
+        commits = [Commit(claim, pending(*text_turn("x" * 50))) for _, claim in runs]
+        assert await store.commit(commits) == [3, 3, 3]
+        assert await store.commit([Commit(c, pending(completed(""))) for _, c in runs]) == [11] * 3
+        assert store._writer._live == {}
+    assert verify(path) == []
+
+
+async def test_an_owner_of_long_ago_is_fenced_whatever_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    async with sqlite_store(path) as store:
+        run, late = await start(store)
+        other, _ = await start(store)
+        claims = {claim.run_id: claim for claim, _ in await store.claim_orphans()}
+        store._writer._live[run.id] = (late.epoch, 3)
+        delta = TextDelta(turn=1, block="b1.1.0", delta="x")
+        commits = [Commit(late, pending(delta)), Commit(claims[other.id], pending(delta))]
+        assert await store.commit(commits) == [0, 3]
+        assert await append(store, claims[run.id], delta) == 3
+    assert verify(path) == []
+
+
 async def test_a_faulty_write_spoils_no_other(tmp_path: Path) -> None:
     path = tmp_path / "agent.db"
     text = "A text that is long enough to be kept by reference to its deltas."
