@@ -6,7 +6,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-SOURCES := agent_server tools tests benchmarks alembic
+SOURCES := agent_server tools tests benchmarks alembic docs
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve dev test test-long check format bench docs lock build clean
@@ -40,7 +40,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 	$(BIN)/python -m agent_server.wire.reference --check
-	@if [ -f tests/test_docs.py ]; then $(BIN)/python -m pytest -q tests/test_docs.py; fi
+	$(BIN)/python docs/generate.py --check
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format $(SOURCES)
@@ -52,6 +52,7 @@ bench: $(VENV)/installed-dev
 
 docs: $(VENV)/installed
 	$(BIN)/python -m agent_server.wire.reference
+	$(BIN)/python docs/generate.py
 
 build: $(VENV)/installed-dev
 	$(BIN)/python -m build --wheel

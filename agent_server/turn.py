@@ -6,11 +6,10 @@ were seen, ``stop_reason`` is ``tool_use``, and its input parsed strictly (or sa
 
 import asyncio
 import random
-import time
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from agent_server.attempt import Attempt, ToolUse
+from agent_server.attempt_recorder import AttemptRecorder
 from agent_server.errors import ModelError
 from agent_server.events import (
     Emit,
@@ -21,8 +20,7 @@ from agent_server.events import (
     TurnStarted,
 )
 from agent_server.messages import text_of
-from agent_server.model import MessageStart, Model, ModelRequest, ModelStream
-from agent_server.model.request import request_sha256
+from agent_server.model import MessageStart, Model, ModelRequest
 from agent_server.run_state import RunState
 from agent_server.watchdog import Patience, Watchdog
 
@@ -71,7 +69,7 @@ class TurnRunner:
         enlarged = False
         while True:
             attempt = Attempt(run.turn, number, run.call_ids, emit)
-            recorder = _Recorder(attempt, request)
+            recorder = AttemptRecorder(attempt, request)
             try:
                 await self._read(run, attempt, request, recorder)
             except ModelError as error:
@@ -95,7 +93,7 @@ class TurnRunner:
             number += 1
 
     async def _read(
-        self, run: RunState, attempt: Attempt, request: ModelRequest, recorder: "_Recorder"
+        self, run: RunState, attempt: Attempt, request: ModelRequest, recorder: AttemptRecorder
     ) -> None:
         """Read one response to its ``message_stop``; keep what a cancelled one had shown."""
         try:
@@ -121,7 +119,7 @@ class TurnRunner:
                 "The model provider's answer was cut off.", code="stream_truncated", retryable=True
             )
 
-    def _gate(self, run: RunState, attempt: Attempt, recorder: "_Recorder") -> Turn:
+    def _gate(self, run: RunState, attempt: Attempt, recorder: AttemptRecorder) -> Turn:
         """Let the calls of a complete ``tool_use`` turn through, and no others."""
         usage = run.budget.add(attempt.usage)
         run.budget.turns += 1
@@ -158,7 +156,12 @@ class TurnRunner:
 
     @staticmethod
     async def _announce_retry(
-        emit: Emit, attempt: Attempt, recorder: "_Recorder", *, error: ModelError, delay_s: float
+        emit: Emit,
+        attempt: Attempt,
+        recorder: AttemptRecorder,
+        *,
+        error: ModelError,
+        delay_s: float,
     ) -> None:
         retried = ModelRetried(
             turn=attempt.turn,
@@ -172,29 +175,3 @@ class TurnRunner:
             return
         restarted = TurnRestarted(turn=attempt.turn, attempt=attempt.number + 1, reason=error.code)
         await emit(retried, restarted, raw=raw)
-
-
-@dataclass(slots=True)
-class _Recorder:
-    """What the store keeps of an attempt besides its events."""
-
-    attempt: Attempt
-    request: ModelRequest
-    stream: ModelStream | None = None
-    started_at: int = field(default_factory=lambda: time.time_ns() // 1000)
-
-    def raw(
-        self, status: Literal["completed", "failed", "cancelled"], error_code: str | None
-    ) -> RawAttempt:
-        return RawAttempt(
-            turn=self.attempt.turn,
-            attempt=self.attempt.number,
-            status=status,
-            request_sha256=request_sha256(self.request),
-            params={"max_tokens": self.request.max_tokens, **self.request.params},
-            response=b"" if self.stream is None else self.stream.raw,
-            upstream_request_id=None if self.stream is None else self.stream.request_id,
-            error_code=error_code,
-            started_at=self.started_at,
-            finished_at=time.time_ns() // 1000,
-        )

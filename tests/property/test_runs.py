@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent_server.admission import Overrides
+from agent_server.agents import Overrides
 from agent_server.events import RecordedEvent
 from agent_server.messages import text_message
 from agent_server.model.scripted import ScriptedModel
