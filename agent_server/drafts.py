@@ -1,11 +1,13 @@
 """Events that wait for their commit: consecutive deltas of one block are joined meanwhile."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent_server.events import (
     MERGEABLE,
     AnyEvent,
+    RecordedEvent,
     TextDelta,
     ThinkingDelta,
     ToolCallInputDelta,
@@ -74,3 +76,21 @@ def _continues(last: AnyEvent, event: Delta) -> bool:
     if isinstance(event, ToolCallInputDelta):
         return isinstance(last, ToolCallInputDelta) and last.call_id == event.call_id
     return not isinstance(last, ToolCallInputDelta) and getattr(last, "block", None) == event.block
+
+
+def number(
+    events: Sequence[PendingEvent], run_id: str, thread_id: str, first_seq: int
+) -> list[RecordedEvent]:
+    """Give committed events their places in the run, from ``first_seq`` on."""
+    return [
+        RecordedEvent(
+            run_id=run_id,
+            thread_id=thread_id,
+            seq=seq,
+            ts=pending.ts,
+            type=pending.event.type,
+            turn=pending.event.turn,
+            data=pending.data,
+        )
+        for seq, pending in enumerate(events, first_seq)
+    ]

@@ -8,11 +8,11 @@ first delta of a turn, whatever the loop waits for, 4 KiB of text) do not wait f
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent_server.drafts import Draft, add_draft
+from agent_server.drafts import Draft, add_draft, number
 from agent_server.errors import Fenced, StoreError
 from agent_server.events import (
     BUFFERED_TYPES,
@@ -22,7 +22,7 @@ from agent_server.events import (
     RecordedEvent,
 )
 from agent_server.status import RunStatus
-from agent_server.store import Claim, Commit, Created, NewRun, PendingEvent, Store
+from agent_server.store import Claim, Commit, Created, NewRun, Store
 
 PAGE: Final = 500
 """Events a follower reads from the store at a time."""
@@ -109,7 +109,7 @@ class EventLog:
         created = await self._store.create_run(run, pending)
         if not created.replayed and run.claimed:
             self.open(Claim(run.id, 1), run.thread_id, last_seq=0, on_followers=on_followers)
-            self._live[run.id].publish(_number(pending, run.id, run.thread_id, 1))
+            self._live[run.id].publish(number(pending, run.id, run.thread_id, 1))
         return created
 
     def open(
@@ -229,7 +229,7 @@ class EventLog:
             error = failure
         for live, commit, first, future in zip(batch, commits, firsts, waiting, strict=True):
             if first and commit.events:
-                live.publish(_number(commit.events, live.claim.run_id, live.thread_id, first))
+                live.publish(number(commit.events, live.claim.run_id, live.thread_id, first))
             elif not first:
                 live.error = error or Fenced(f"run {live.claim.run_id} has another owner")
             if live.error or live.ended:
@@ -284,20 +284,3 @@ def _resolve(future: asyncio.Future[None], error: StoreError | None) -> None:
     else:
         future.set_exception(error)
         future.exception()  # whoever waited may have been cancelled: that is no lost error
-
-
-def _number(
-    events: Sequence[PendingEvent], run_id: str, thread_id: str, first_seq: int
-) -> list[RecordedEvent]:
-    return [
-        RecordedEvent(
-            run_id=run_id,
-            thread_id=thread_id,
-            seq=seq,
-            ts=pending.ts,
-            type=pending.event.type,
-            turn=pending.event.turn,
-            data=pending.data,
-        )
-        for seq, pending in enumerate(events, first_seq)
-    ]
