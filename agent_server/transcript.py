@@ -14,9 +14,6 @@ from agent_server.events import (
 )
 from agent_server.messages import JsonObject, Message, tool_uses
 
-DROPPED_STOP_REASONS = frozenset({"refusal", "max_tokens", "model_context_window_exceeded"})
-"""A turn that ended so may hold calls that were never executed: they leave the history."""
-
 
 @dataclass(slots=True)
 class Transcript:
@@ -87,11 +84,14 @@ def add_message(transcript: Transcript, message: Message) -> None:
 
 
 def add_turn(transcript: Transcript, turn: TurnCompleted) -> None:
-    """Append what the model said; a refused or cut turn leaves its unexecuted calls out."""
+    """Append what the model said; a refused turn leaves the history whole.
+
+    Calls of a turn that did not stop for them were never executed: they leave it too.
+    """
     content: Sequence[JsonObject] = turn.message["content"]
     if turn.stop_reason == "refusal":
         return
-    if turn.stop_reason in DROPPED_STOP_REASONS or turn.stop_reason == "cancelled":
+    if turn.stop_reason != "tool_use":
         content = [block for block in content if block.get("type") != "tool_use"]
     if content:
         transcript.messages.append({"role": "assistant", "content": list(content)})
